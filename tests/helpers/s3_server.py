@@ -57,6 +57,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
+    _forget(port)
     proxy = Proxy("")
     front = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy, port))
     thread = threading.Thread(target=front.serve_forever, daemon=True)
@@ -77,6 +78,14 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         front.shutdown()
         front.server_close()
         server.stop()
+
+
+def _forget(port: int) -> None:
+    """What former servers of this process have kept: moto has one memory for all."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/moto-api/reset")
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def _handler(proxy: Proxy, port: int) -> type[BaseHTTPRequestHandler]:

@@ -81,13 +81,13 @@ def test_a_user_in_the_address_of_the_server_is_named_at_once(monkeypatch: pytes
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-test")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr("trainables.storage.store.PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr("trainables.storage.store.PATIENCE_SECONDS", 60.0)
     s3fs.S3FileSystem.clear_instance_cache()
     began = time.monotonic()
     with pytest.raises(StorageError, match="without user and password") as error:
         Store("s3://bucket/runs").write("a", b"")
     s3fs.S3FileSystem.clear_instance_cache()
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 30.0
     assert "SECRET" not in str(error.value)
 
 
