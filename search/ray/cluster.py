@@ -13,6 +13,7 @@ from threading import Event, Thread
 
 from search.errors import SearchError
 from search.ray.dead import PATIENCE_SECONDS, DeathNotice, Told, give_up_tables
+from search.ray.output import wait_for_output
 from search.ray.patches import HeadLine, job_config, send_token_if_refused
 from search.ray.private import user_has_token
 from trainables.process.places import make_home_known
@@ -126,6 +127,7 @@ class Cluster(Thread):
             return
         import ray
 
+        wait_for_output(None)
         ray.shutdown()
 
     def _say(self, text: str) -> None:

@@ -12,6 +12,7 @@
 | `JobConfig._runtime_env_has_working_dir`, `JobConfig(_py_driver_sys_path=)` | in a worker the current folder comes before the installed packages, and a file `torch.py` in it hides the library | none known |
 | the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
+| `_private.worker._global_node.get_logs_dir_path` | what trials print in the last half second of a search is lost where its driver does not wait; it need not where they are silent | none known |
 | `_private.worker._global_node.is_head` | a Ray that this process has started has no other search on its GPUs | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
 | `GcsClient.get_draining_nodes(timeout=)` | a driver waits for 60 s without a word for a head that is gone, and is then ended by Ray's C++ code; hosts that are to be taken away are in no public list | none known |
@@ -146,6 +147,13 @@ def dead_processes() -> dict[str, int]:
     node = worker._global_node
     dead = [] if node is None else node.dead_processes()
     return {name: process.returncode for name, process in dead if name in VITAL}
+
+
+def logs_folder() -> Path:
+    """Where the workers of this process's Ray write what they print, if it has started that Ray."""
+    from ray._private import worker
+
+    return Path(worker._global_node.get_logs_dir_path())
 
 
 def started_here() -> bool:

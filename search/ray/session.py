@@ -18,11 +18,13 @@ from search.ray.cluster import Cluster, set_environment
 from search.ray.dead import PATIENCE_SECONDS, DeathNotice, Told, give_up_tables
 from search.ray.groups import group_of_their_own
 from search.ray.hosts import Host, living_hosts
+from search.ray.output import wait_for_output
 from search.ray.patches import (
     GCS,
     INIT_LOGGER,
     dead_processes,
     init_local_ray,
+    logs_folder,
     started_here,
     trials_take_waiting_workers,
 )
@@ -233,6 +235,7 @@ class LocalRay(Thread):
         if GCS in self._dead:
             give_up_tables()  # what is left of Ray ends with its group
         else:
+            wait_for_output(logs_folder())
             ray.shutdown()
 
     def _log_directly(self) -> None:

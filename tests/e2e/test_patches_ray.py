@@ -186,6 +186,7 @@ def test_what_tells_that_ray_is_dead_is_there() -> None:
 
     assert callable(Node.dead_processes)
     assert callable(Node.is_head)
+    assert callable(Node.get_logs_dir_path)
     assert hasattr(worker, "_global_node")
     assert ray_constants.PROCESS_TYPE_GCS_SERVER == GCS
     assert ray_constants.PROCESS_TYPE_RAYLET in VITAL

@@ -171,7 +171,7 @@ def test_a_virtual_epoch_of_one_epoch_over_a_loader_shorter_than_a_batch_is_one_
             {"training": "short, drop_last"},
             "DataLoader over TensorDataset of 40 samples gave no batch; drop_",
         ),
-        ({"training": "short arrays"}, r"batch_size is 16 but the training data \(ArraySource\) has only 3"),
+        ({"training": "short arrays"}, r"batch_size is 16 but the training data has only 3"),
         ({"training": "empty arrays"}, r"the training data \(ArraySource\) is empty"),
         ({"training": "empty"}, "DataLoader over TensorDataset of 0 samples gave no batch"),
         ({"training": "empty, unsized"}, "DataLoader over Stream gave no batch; it must give at least one"),
