@@ -1,4 +1,4 @@
-"""The last lines that trials print are on their way when a search ends; Ray drops them where its driver is gone."""
+"""What trials print last is on its way when a search ends, and Ray drops it where its driver is gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 _ON_ITS_WAY = 0.5
-"""Seconds that Ray takes to pass a line on: it looks every 0.1 s, and waits for as long before Python exits."""
+"""Seconds that Ray takes to pass a line on: it looks every 0.1 s, and waits as long before Python exits."""
 
 
 def wait_for_output(logs: Path | None) -> None:
