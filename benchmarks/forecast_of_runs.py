@@ -15,9 +15,9 @@ from pathlib import Path
 from search.config.stages import open_run
 from search.forecast.buys import buys
 from search.forecast.costs import Costs, TrialCost
-from search.run.folder import RunFolder
-from search.run.forecasted import Range
-from search.run.summary_file import read_summary
+from search.run.before.forecasted import Range
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 

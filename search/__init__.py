@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from search.reports.write import report as report
     from search.retraining.folds import retrain_folds as retrain_folds
     from search.retraining.retrain import retrain as retrain
-    from search.run.opened import Run as Run
+    from search.run.outcome.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
     from search.space.builders import loguniform as loguniform
@@ -83,7 +83,7 @@ _HOME = {
     "resume": "search.api",
     "retrain": "search.retraining.retrain",
     "retrain_folds": "search.retraining.folds",
-    "Run": "search.run.opened",
+    "Run": "search.run.outcome.opened",
     "search": "search.api",
     "show": "search.listing.show",
     "study_batch_sizes": "search.commands.batch_sizes",

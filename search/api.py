@@ -15,11 +15,11 @@ from search.config.schema import name_of_file
 from search.config.stages import SearchConfig, as_loaded
 from search.reports.write import report_at_end
 from search.run import search as searches
+from search.run.disk.folder import RunFolder
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
-from search.run.folder import RunFolder
 from search.run.loggers import end_loggers
-from search.run.opened import Run
+from search.run.outcome.opened import Run
 from search.run.reporter import ProgressReporter
 from search.screen.live import PlainView, screen
 from search.screen.notebook import in_notebook, notebook

@@ -33,7 +33,7 @@ from trainables.process.failure import FailureKind, failure_of
 from trainables.process.gpu_share import select_device
 from trainables.session import load_task_class
 from trainables.task import Arrays, Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 UNBOUNDED = 1024
 """The largest batch that is considered where nothing bounds the memory."""
@@ -233,7 +233,7 @@ def _memory_key(options: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Answer the question on standard input, see `search.run.largest_batch`."""
+    """Answer the question on standard input, see `search.run.before.largest_batch`."""
     question, began = json.load(sys.stdin), time.monotonic()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what tasks and libraries print, also at the process's end, is no answer

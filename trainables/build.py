@@ -38,12 +38,12 @@ from trainables.process.process_state import (
     seed_everything,
     use_deterministic_algorithms,
 )
-from trainables.progress import DivergedError
 from trainables.ranks.batch_norm import synchronize
 from trainables.ranks.group import Ranks
 from trainables.shareable import OF_A_FUNCTION, check_batch_size, check_shareable
 from trainables.task import Arrays, Task
-from trainables.trainer import Trainer
+from trainables.training.progress import DivergedError
+from trainables.training.trainer import Trainer
 
 
 def load_arrays(

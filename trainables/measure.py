@@ -18,8 +18,8 @@ from trainables.data.batches import Batch, num_samples, to_device
 from trainables.function.trainer import FunctionTrainer
 from trainables.options import MEASURED
 from trainables.process.gpu_share import why_no_gpu
-from trainables.progress import DivergedError
-from trainables.trainer import Trainer
+from trainables.training.progress import DivergedError
+from trainables.training.trainer import Trainer
 
 _WARM_UP, _WARM_SECONDS = 3, 0.1
 _FEWEST, _MOST, _TIMED_SECONDS = 7, 100, 1.0

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.arrived import require_checkpoint
 from trainables.best_window import best_mean, best_virtual_epoch
 from trainables.build import build_training, unused_batch_size
-from trainables.checkpoint import (
+from trainables.checkpoints.arrived import require_checkpoint
+from trainables.checkpoints.checkpoint import (
     Loaded,
     load_newest,
     remove_beyond,
@@ -26,6 +26,8 @@ from trainables.checkpoint import (
     set_aside,
     write_checkpoint,
 )
+from trainables.checkpoints.origin import discard_origins, load_origin
+from trainables.checkpoints.stored import TrialStore
 from trainables.data.handover import take_notes
 from trainables.fence import ALONE, become_newest, is_newest, require_newest
 from trainables.files import naming
@@ -33,18 +35,16 @@ from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
 from trainables.measure import measure
-from trainables.origin import discard_origins, load_origin
 from trainables.plan import DataSplit as DataSplit
 from trainables.plan import TrialPlan as TrialPlan
 from trainables.process.gpu_share import select_device
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
-from trainables.progress import DivergedError
 from trainables.ranks.team import Team
-from trainables.stored import TrialStore
 from trainables.task import Task
 from trainables.tensorboard import TensorBoardWriter
-from trainables.trainer import Trainer
+from trainables.training.progress import DivergedError
+from trainables.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from benchmarks.efficiency.surrogate import Surrogate
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
 from search.run.events import Event, EventKind
 from search.run.executors.simulated import SimulatedExecutor
-from search.run.folder import RunFolder
 from search.run.stage import build_coordinator
 from trainables.data.virtual_epoch import VirtualEpochs
 

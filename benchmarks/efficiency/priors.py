@@ -32,7 +32,7 @@ from benchmarks.efficiency.surrogate import Surrogate
 from search.config.document import Document
 from search.config.given_priors import Source
 from search.config.given_priors import with_priors as with_sources
-from search.config.recipes import RECIPES
+from search.config.sections.recipes import RECIPES
 
 RESULTS = Path(__file__).with_suffix(".json")
 CHOSEN = ("digits_mlp", "digits_segmentation", "diabetes_mlp")

@@ -33,8 +33,8 @@ from benchmarks.efficiency.recorded import (
 from benchmarks.efficiency.recorded_data import write_all
 from search.config.tasks import BUILT_IN
 from trainables.build import build_trainer, load_arrays
-from trainables.progress import DivergedError
 from trainables.session import load_task_class
+from trainables.training.progress import DivergedError
 
 SAVE_EVERY = 30.0
 """Seconds."""

@@ -28,7 +28,7 @@ from benchmarks.gpu.cases import (
 from benchmarks.gpu.check import Check, Context, Figure, Skip
 from search.exports.restore import restore_trainer
 from search.exports.value import OTHER_ARITHMETIC, SAME_ARITHMETIC
-from trainables.checkpoint import read_checkpoint
+from trainables.checkpoints.checkpoint import read_checkpoint
 from trainables.data.source import to_device
 from trainables.session import TrialSession
 

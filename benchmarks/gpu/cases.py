@@ -19,7 +19,7 @@ from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
 from trainables.session import TrialPlan, load_task_class
 from trainables.task import Arrays
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 PRECISIONS = ("fp32", "bf16", "fp16")

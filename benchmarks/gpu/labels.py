@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.gpu.check import Check, Context, Figure
 from trainables.process.failure import TrialError
 from trainables.session import TrialPlan
-from trainables.worker import TrialWorker
+from trainables.workers.worker import TrialWorker
 
 _SEGMENTATION = "trainables.segmentation.task:SegmentationTask"
 

@@ -21,7 +21,7 @@ from benchmarks.gpu.cases import (
 )
 from benchmarks.gpu.check import Check, Context, Figure
 from trainables.session import TrialSession
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 _TOO_LARGE = 2.0**40
 _MOST_STEPS = 45

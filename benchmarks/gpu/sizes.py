@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.gpu.check import Check, Context, Figure
 from search.config.schema import Resources
-from search.run.largest_batch import find_largest_batch
+from search.run.before.largest_batch import find_largest_batch
 from trainables.batch_probe import MARGIN
 from trainables.build import build_trainer, load_arrays
 from trainables.process.gpu_share import select_device

@@ -17,14 +17,14 @@ import torch
 
 import search
 from benchmarks.gpu.check import Check, Context, Figure
-from search.run.folder import RunFolder
-from search.run.summary import Summary
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
 from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import FailureKind
 from trainables.process.process_state import clean_process
 from trainables.session import TrialPlan
-from trainables.worker import TrialWorker
+from trainables.workers.worker import TrialWorker
 
 _TASK = "benchmarks.gpu.trial_tasks:HoldingTask"
 _MANY, _WARM = 50, 10

@@ -20,7 +20,7 @@ import torch
 
 from trainables.build import build_trainer, load_arrays
 from trainables.segmentation import SegmentationOptions, SegmentationTask
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 NUM_STEPS = 20
 SPLITS = {"1 x 32": (32, 1), "4 x 8": (8, 4)}

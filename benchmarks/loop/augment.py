@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks import measuring
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.samples import StackedSamples
 from trainables.images.source import SegmentationSource
 

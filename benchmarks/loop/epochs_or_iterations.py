@@ -25,12 +25,12 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from trainables.build import build_trainer, load_arrays
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 from trainables.data.virtual_epoch import Unit
 from trainables.segmentation import SegmentationOptions, SegmentationTask
 from trainables.session import TrialPlan, TrialSession
 from trainables.task import Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 NUM_TRAIN = 8192
 UNITS: dict[str, tuple[Unit, int]] = {

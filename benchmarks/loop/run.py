@@ -37,7 +37,7 @@ from trainables.data.stream import SampleStream
 from trainables.regression.task import RegressionTask
 from trainables.segmentation.task import SegmentationTask
 from trainables.task import Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 LR, WEIGHT_DECAY = 1e-3, 1e-4
 COMMON = {"optimizer": {"name": "adamw", "lr": LR, "weight_decay": WEIGHT_DECAY}}

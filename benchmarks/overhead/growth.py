@@ -35,9 +35,9 @@ from typing import Any
 from benchmarks.measuring import command
 from search.config.config import Config
 from search.config.stages import load_config
+from search.run.disk.folder import RunFolder
 from search.run.events import Turn
 from search.run.executors.simulated import SimulatedExecutor
-from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.stage import build_coordinator, watch
 from search.study.trial import TrialRecord

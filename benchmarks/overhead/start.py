@@ -40,7 +40,7 @@ Moments = dict[str, float]
 
 def program(*args: str) -> list[str]:
     """The command `tune-search` of the code beside this file."""
-    return [sys.executable, "-c", "from search.cli import main; main()", *args]
+    return [sys.executable, "-c", "from search.cli.main import main; main()", *args]
 
 
 def environment() -> dict[str, str]:

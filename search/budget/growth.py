@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from search.config.budget import COMPUTE
 from search.config.config import Config
+from search.config.sections.budget import COMPUTE
 from search.study.spent import SearchSpent
 
 

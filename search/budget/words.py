@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from search.config.budget import Budget
 from search.config.schema import VirtualEpoch
+from search.config.sections.budget import Budget
 from search.schedulers.base import Scheduler
 from search.text import duration
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.config.pbt import Pbt
+from search.config.sections.pbt import Pbt
 from search.config.stages import open_run
 from search.fidelity.audit import FidelityAudit
 from search.fidelity.audit import audit as audit_of
-from search.run.folder import RunFolder
-from search.run.objectives import refuse_several
+from search.run.disk.folder import RunFolder
+from search.run.outcome.objectives import refuse_several
 from search.schedulers.build import build_scheduler
 from search.study.reading import read_records
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from trainables.data.source import BatchSource, to_device
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 NUM_ORDERS = 200
 """Number of random orders in which samples are cut into batches: one order has few large batches."""

@@ -15,13 +15,18 @@ from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
 from search.exports.restore import prepared_of, restore_trainer
-from search.run.data_record import DataChangedError, TrialData, data_for
-from search.run.folder import RunFolder, write_json
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.data.record import DataChangedError, TrialData, data_for
+from search.run.disk.folder import RunFolder, write_json
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, ranked
 from search.text import counted, short_path
-from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
+from trainables.checkpoints.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    list_checkpoints,
+    read_checkpoint,
+)
 from trainables.data.source import as_source
 from trainables.findings import a_type
 from trainables.function.trainer import FunctionTrainer

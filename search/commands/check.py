@@ -28,17 +28,17 @@ from search.forecast.costs import Costs, TrialCost
 from search.forecast.first_steps import Training, build, state_size
 from search.race.cost import ConfirmPlan, confirm_plan
 from search.ray.hosts import Host
+from search.run.before.first_try import try_imported
+from search.run.before.fit import concurrent_trials, sizes_text
+from search.run.before.largest_batch import with_largest_batch
+from search.run.before.priors import resolved_priors
+from search.run.before.provenance import task_source
+from search.run.before.several_processes import refuse_unshareable, timed_alone
 from search.run.confirm import refuse_other_splits
-from search.run.data_errors import data_errors
-from search.run.data_record import compared, find_data, read_data
-from search.run.first_try import try_imported
-from search.run.fit import concurrent_trials, sizes_text
-from search.run.folder import RunFolder
-from search.run.largest_batch import with_largest_batch
-from search.run.priors import resolved_priors
-from search.run.provenance import task_source
+from search.run.data.errors import data_errors
+from search.run.data.record import compared, find_data, read_data
+from search.run.disk.folder import RunFolder
 from search.run.retention import space_needed
-from search.run.several_processes import refuse_unshareable, timed_alone
 from search.samplers.first_try import try_sampler
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
@@ -50,7 +50,7 @@ from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
 from trainables.task import Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 _NUM_STEPS = 3
 _SIMULATING = 0.5

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from search.commands.check_data import DataCheck
-from search.run.folder import write_json
+from search.run.disk.folder import write_json
 from trainables.files import atomic_write
 
 FOLDER = "check"

@@ -16,7 +16,7 @@ from trainables.data.same_contents import digest
 from trainables.data.source import as_source
 from trainables.findings import some
 from trainables.networks.own import begin_with
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 _NUM_COMPARED = 8
 """Samples."""

@@ -13,11 +13,11 @@ from search.config.schema import Mode
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
 from search.race.plan import read_plan
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.study.front import front_of
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, ranked
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     DamagedCheckpointError,
     checkpoint_folder,
     list_checkpoints,

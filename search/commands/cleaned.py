@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from trainables.files import atomic_write
 
 _FILE = "cleaned.json"

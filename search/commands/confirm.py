@@ -12,17 +12,17 @@ from search.config.stages import open_run
 from search.errors import RefusedError
 from search.race.plan import default_race, read_plan
 from search.run.confirm import run_race, without_race
+from search.run.disk.folder import RunFolder, write_json
+from search.run.disk.hints import going_on
+from search.run.disk.storage import mirrored
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
-from search.run.folder import RunFolder, write_json
-from search.run.gone_on import gone_on
-from search.run.hints import going_on
-from search.run.objectives import refuse_several
-from search.run.opened import Run
+from search.run.outcome.gone_on import gone_on
+from search.run.outcome.objectives import refuse_several
+from search.run.outcome.opened import Run
+from search.run.outcome.summary import Summary
+from search.run.outcome.summary_file import read_summary
 from search.run.reporter import ProgressReporter
-from search.run.storage import mirrored
-from search.run.summary import Summary
-from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.text import counted
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.errors import RefusedError
 from search.exports.files import SUMS
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.text import command, short_path
 
 

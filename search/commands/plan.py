@@ -14,12 +14,12 @@ from search.forecast.buys import OTHER_BUDGETS, buys, range_of
 from search.forecast.costs import Costs
 from search.forecast.probe import probe
 from search.race.cost import confirm_plan
+from search.run.before.forecasted import Forecast, Range, StageForecast
+from search.run.before.largest_batch import with_largest_batch
+from search.run.before.priors import resolved_priors
+from search.run.disk.folder import RunFolder
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
-from search.run.folder import RunFolder
-from search.run.forecasted import Forecast, Range, StageForecast
-from search.run.largest_batch import with_largest_batch
-from search.run.priors import resolved_priors
 from search.schedulers.build import build_scheduler
 from trainables.data.virtual_epoch import VirtualEpochs
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from search.addresses import local_path
 from search.config.stages import load_config
 from search.errors import ConfigError, Problem, RefusedError, SearchError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.run.search import run_name
 from search.slurm.options import SlurmOptions
 from search.slurm.script import Job, batch_script

@@ -17,15 +17,15 @@ from search.errors import ConfigError, SearchError
 from search.exports.files import SUMS, names_listed
 from search.race.confirmed import Confirmed
 from search.race.plan import read_plan
+from search.run.before.kept_priors import kept_priors
 from search.run.confirm import read_confirmed
-from search.run.folder import RunFolder
-from search.run.kept_priors import kept_priors
-from search.run.storage import faults_elsewhere
+from search.run.disk.folder import RunFolder
+from search.run.disk.storage import faults_elsewhere
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
 from search.study.trial import BROKEN_OFF, TrialRecord, ranked
 from search.text import command, counted
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     REASON,
     DamagedCheckpointError,
     checkpoint_folder,

@@ -13,14 +13,14 @@ from search.config.checks import check_texts, check_trial
 from search.config.combinations import Asked, refused
 from search.config.document import Document
 from search.config.keys import with_place
-from search.config.limits import limit_problems
-from search.config.loggers import check_loggers
 from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems
-from search.config.sampler import ImportedSampler
 from search.config.schema import Resources, Sections, StageSections
+from search.config.sections.limits import limit_problems
+from search.config.sections.loggers import check_loggers
+from search.config.sections.sampler import ImportedSampler
 from search.config.sizes import Entry, absent_entries, narrowed, size_problems, without_entries
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem

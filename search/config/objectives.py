@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from search.config.limits import memory_problem
 from search.config.schema import Objective, Pbt, Sections, StageSections
+from search.config.sections.limits import memory_problem
 from search.errors import KeyPath, Problem
 from search.text import shown
 from trainables.options import MEASURED

@@ -14,17 +14,17 @@ from pydantic import (
     model_validator,
 )
 
-from search.config.budget import Budget as Budget
-from search.config.limits import Limits
-from search.config.loggers import Logger, Notify, as_notify
-from search.config.pbt import Pbt as Pbt
-from search.config.plateau import Plateau as Plateau
-from search.config.priors import AnyPriors
-from search.config.quantities import parse_duration
-from search.config.resources import Resources as Resources
-from search.config.sampler import AnySampler
-from search.config.sampler import Sampler as Sampler
-from search.config.section import Count, CountOrZero, Section
+from search.config.sections.budget import Budget as Budget
+from search.config.sections.limits import Limits
+from search.config.sections.loggers import Logger, Notify, as_notify
+from search.config.sections.pbt import Pbt as Pbt
+from search.config.sections.plateau import Plateau as Plateau
+from search.config.sections.priors import AnyPriors
+from search.config.sections.quantities import parse_duration
+from search.config.sections.resources import Resources as Resources
+from search.config.sections.sampler import AnySampler
+from search.config.sections.sampler import Sampler as Sampler
+from search.config.sections.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
 from trainables.options import Mode as Mode
 from trainables.storage.address import checked_address

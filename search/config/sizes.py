@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from search.config.followed import AT_LEAST, is_option, least_of, option_text, values_of
 from search.config.population import changing_parameters
-from search.config.resources import Resources
 from search.config.schema import Pbt, Sections
+from search.config.sections.followed import AT_LEAST, is_option, least_of, option_text, values_of
+from search.config.sections.resources import Resources
 from search.errors import KeyPath, Problem
 from search.space.domains import Choice, Domain, Integer, Real
 from search.space.space import Space

@@ -18,8 +18,8 @@ from search.config.config import Config, Reading, complete, read_config, read_se
 from search.config.document import Document, read_document
 from search.config.merging import merge
 from search.config.objectives import without_null
-from search.config.priors import AnyPriors, Priors, as_override
 from search.config.schema import Confirm, Objective, name_of_file
+from search.config.sections.priors import AnyPriors, Priors, as_override
 from search.config.sizes import Entry, wrong_in_all
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import read_space
@@ -86,7 +86,7 @@ class SearchConfig:
 
     @property
     def priors(self) -> Priors | None:
-        """Where priors are yet to be taken from, if anywhere, see `search.run.priors`."""
+        """Where priors are yet to be taken from, if anywhere, see `search.run.before.priors`."""
         given = self.document.tree.get("priors")
         return None if given is None else TypeAdapter(AnyPriors).validate_python(given)
 

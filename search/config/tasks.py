@@ -104,7 +104,7 @@ def may_report(task: type[Task], metric: str, own: Collection[str] = ()) -> bool
     Args:
         own: names of metrics that its trials have by their paths; one of several values adds a slash.
     """
-    from trainables.reported import OF_THE_TRAINER  # which imports torch
+    from trainables.training.reported import OF_THE_TRAINER  # which imports torch
 
     def owner(attribute: str) -> type:
         return next(each for each in task.__mro__ if attribute in vars(each))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.data.batches import inputs_of, to_device
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 BATCHES = 50
 """Of training data, from which statistics are estimated."""

@@ -13,13 +13,18 @@ from search.config.tasks import BUILT_IN
 from search.ensembles.averages import NO_MEAN, has_mean
 from search.errors import RefusedError, SearchError
 from search.exports.chosen import last_with_a_value
-from search.run.data_errors import data_errors
-from search.run.data_record import TrialData, data_for, find_data
-from search.run.folder import RunFolder
+from search.run.data.errors import data_errors
+from search.run.data.record import TrialData, data_for, find_data
+from search.run.disk.folder import RunFolder
 from search.study.trial import TrialRecord, as_loss, ranked
 from search.text import command, counted
 from trainables.build import load_raw
-from trainables.checkpoint import Checkpoint, DamagedCheckpointError, checkpoint_folder, read_checkpoint
+from trainables.checkpoints.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    checkpoint_folder,
+    read_checkpoint,
+)
 from trainables.data.prepared import data_key
 from trainables.task import Arrays
 

@@ -20,11 +20,11 @@ from search.exports.export import Format, How, how_to_write, leaving_of
 from search.exports.files import refuse_other_content
 from search.exports.graphs import require_evaluable
 from search.exports.value import is_close
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.disk.folder import RunFolder
 from search.study.trial import as_loss
 from search.text import counted
-from trainables.checkpoint import DamagedCheckpointError
+from trainables.checkpoints.checkpoint import DamagedCheckpointError
 
 LEAST = 2
 """Members of an ensemble."""

@@ -19,12 +19,12 @@ from search.exports.export import write_model
 from search.exports.files import CARD, write_sums
 from search.exports.steps import Leaving
 from search.predicting.exported import METRICS, WEIGHTS
-from search.run.folder import write_json
-from search.run.provenance import own_code
-from trainables.checkpoint import library_versions, sha256
+from search.run.before.provenance import own_code
+from search.run.disk.folder import write_json
+from trainables.checkpoints.checkpoint import library_versions, sha256
 from trainables.predicting.ensemble import ENSEMBLE, MEMBERS
-from trainables.trainer import Trainer
-from trainables.validation import Validation
+from trainables.training.trainer import Trainer
+from trainables.training.validation import Validation
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from search.exports.restore import prepared_of, restore_trainer
 from search.exports.value import is_close
 from search.text import size_text
 from trainables.data.prepared import data_key
-from trainables.trainer import Trainer
-from trainables.validation import Validation
+from trainables.training.trainer import Trainer
+from trainables.training.validation import Validation
 
 Progress = Callable[[str, int, int], None]
 """Takes what is done, how much of it is done, and how much there is."""

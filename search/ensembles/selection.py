@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from search.config.schema import Mode
 from search.ensembles.predictions import Predicted, Progress
 from search.study.trial import as_loss
-from trainables.validation import Validation
+from trainables.training.validation import Validation
 
 METHOD = (
     "greedy forward selection with replacement, as in Caruana et al. 2004, Ensemble selection from libraries "

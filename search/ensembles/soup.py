@@ -24,12 +24,12 @@ from search.exports.export import Export, Format, how_to_write, leaving_of, writ
 from search.exports.files import refuse_other_content
 from search.exports.graphs import require_evaluable
 from search.exports.report import trials_in
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.disk.folder import RunFolder
 from search.study.trial import as_loss
 from search.text import counted
-from trainables.checkpoint import Checkpoint, DamagedCheckpointError
-from trainables.trainer import Trainer
+from trainables.checkpoints.checkpoint import Checkpoint, DamagedCheckpointError
+from trainables.training.trainer import Trainer
 
 Weights = Mapping[str, Tensor]
 METHOD = "greedy soup, as in Wortsman et al. 2022, Model soups"

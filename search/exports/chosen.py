@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from search.config.config import Config
 from search.errors import RefusedError
-from search.run.folder import RunFolder
-from search.run.objectives import refuse_to_choose
+from search.run.disk.folder import RunFolder
+from search.run.outcome.objectives import refuse_to_choose
 from search.run.retention import trials_to_keep
 from search.study.front import front_of
 from search.study.reading import read_records
 from search.study.trial import NO_VERDICT, TrialRecord, best_record, ranked
-from trainables.checkpoint import checkpoint_folder
+from trainables.checkpoints.checkpoint import checkpoint_folder
 from trainables.findings import some
 
 

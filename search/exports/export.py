@@ -19,15 +19,15 @@ from search.exports.restore import prepared_of, restore_trainer
 from search.exports.steps import STEPS, Leaving
 from search.graphs.write import GraphFormat
 from search.race.confirmed import Confirmed
+from search.run.before.provenance import working_folder
 from search.run.confirm import read_confirmed
-from search.run.data_record import TrialData, data_for
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
-from search.run.storage import bring
+from search.run.data.record import TrialData, data_for
+from search.run.disk.folder import RunFolder
+from search.run.disk.storage import bring
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 from search.text import command
-from trainables.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
+from trainables.checkpoints.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
 
 
 @dataclass(frozen=True)

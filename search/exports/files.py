@@ -9,7 +9,7 @@ from pathlib import Path
 from search.errors import RefusedError
 from search.graphs.write import FILES as GRAPHS
 from search.predicting.exported import CONFIG, INFERENCE, METRICS, PREPROCESSING, WEIGHTS
-from trainables.checkpoint import sha256
+from trainables.checkpoints.checkpoint import sha256
 from trainables.predicting.ensemble import ENSEMBLE, MEMBERS
 
 CARD = "README.md"

@@ -16,9 +16,9 @@ from search.graphs.capture import FIXED, Captures, Graph
 from search.graphs.preprocess import preprocessing_of
 from search.graphs.validate import validate
 from search.graphs.write import GraphFormat, signature, write_graph
-from search.run.data_record import TrialData
+from search.run.data.record import TrialData
 from trainables.function.task import FunctionTask
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 _LOSS = "valid_loss"

@@ -9,11 +9,11 @@ from typing import Any
 from search.config.config import Config
 from search.exports.schedule import exported_schedule
 from search.race.confirmed import Confirmed
-from search.run.data_record import TrialData
-from search.run.provenance import own_code
-from trainables.checkpoint import Checkpoint, library_versions
+from search.run.before.provenance import own_code
+from search.run.data.record import TrialData
+from trainables.checkpoints.checkpoint import Checkpoint, library_versions
 from trainables.function.trainer import FunctionTrainer
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:

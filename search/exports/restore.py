@@ -9,15 +9,15 @@ import torch
 
 from search.config.tasks import load_task
 from search.errors import SearchError
-from search.run.data_errors import data_errors
+from search.run.data.errors import data_errors
 from trainables.build import build_training, load_arrays
-from trainables.checkpoint import Checkpoint
+from trainables.checkpoints.checkpoint import Checkpoint
 from trainables.data.prepared import data_key, prepared_file
 from trainables.data.stream import OtherDataError
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.gpu_share import select_device
 from trainables.task import Arrays
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:

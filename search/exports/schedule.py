@@ -7,7 +7,7 @@ from typing import Any
 
 from search.study.lineage import changed
 from search.text import dotted
-from trainables.checkpoint import Checkpoint
+from trainables.checkpoints.checkpoint import Checkpoint
 
 Part = Mapping[str, Any]
 """`trial`, `until` (virtual epoch) and `options` of virtual epochs that were trained with the same values."""

@@ -28,14 +28,14 @@ from search.graphs.write import GraphFormat
 from search.predicting.describe import describe
 from search.predicting.exported import CONFIG, INFERENCE, METRICS, PREPROCESSING, WEIGHTS
 from search.race.confirmed import Confirmed
-from search.run.data_record import TrialData
-from search.run.folder import write_json
-from trainables.checkpoint import Checkpoint
+from search.run.data.record import TrialData
+from search.run.disk.folder import write_json
+from trainables.checkpoints.checkpoint import Checkpoint
 from trainables.files import system_errors
 from trainables.function.trainer import FunctionTrainer
 from trainables.predicting.inference import read_inference
-from trainables.reported import OF_A_REPORT
-from trainables.trainer import Trainer
+from trainables.training.reported import OF_A_REPORT
+from trainables.training.trainer import Trainer
 
 
 @dataclass(kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from search.errors import SearchError
 from trainables.function.trainer import FunctionTrainer
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 # The value is the same on the same device and versions; another device sums in another order. A model that
 # was measured in bf16 or fp16 decides otherwise where two classes are nearly alike.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.run.folder import RunFolder
-from search.run.storage import StoredTrials, fetched_run, told
-from trainables.checkpoint import DamagedCheckpointError
+from search.run.disk.folder import RunFolder
+from search.run.disk.storage import StoredTrials, fetched_run, told
+from trainables.checkpoints.checkpoint import DamagedCheckpointError
 from trainables.storage.store import Store
 
 

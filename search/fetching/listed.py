@@ -17,9 +17,9 @@ from search.listing.runs import ListedRun, list_runs
 from search.listing.state import RunState, State
 from search.mirror.claim import ENDED, last_owner
 from search.mirror.fetch import fetch_run
-from search.run.folder import RunFolder
-from search.run.owner import Owner
-from search.run.storage import told
+from search.run.disk.folder import RunFolder
+from search.run.disk.owner import Owner
+from search.run.disk.storage import told
 from trainables.storage.address import below
 from trainables.storage.store import Store
 

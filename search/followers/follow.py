@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from search.errors import SearchError
 from search.followers.destination import Destination, DestinationError, FollowedRun, Status
 from search.followers.look import Look
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 
 EVERY_SECONDS = 5.0
 """From one look to the next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 
 _CHARACTERS = 12
 

@@ -9,15 +9,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.config.loggers import NOTIFY, MlflowLogger, Notify, WandbLogger, loggers_of, missing_package
+from search.config.sections.loggers import (
+    NOTIFY,
+    MlflowLogger,
+    Notify,
+    WandbLogger,
+    loggers_of,
+    missing_package,
+)
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
 from search.followers.destination import Destination, DestinationError
 from search.followers.follow import EVERY_SECONDS, Done, Follower, Source
 from search.followers.sources import Heard, Piped
-from search.run.folder import RunFolder
+from search.run.before.provenance import working_folder
+from search.run.disk.folder import RunFolder
 from search.run.loggers import loggers_folder
-from search.run.provenance import working_folder
 
 Report = Callable[[str, int, int], None]
 _LOOK_SECONDS = 1.0

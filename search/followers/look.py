@@ -17,7 +17,7 @@ from search.followers.identity import run_id, trial_id
 from search.listing.reading import RunReading, StageReading, read_run
 from search.listing.rows import state_of_trial
 from search.listing.state import State, state_of
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.study.front import front_of
 from search.study.reading import FollowedStudy, StudyReading
 from search.study.trial import Outcome, TrialRecord, best_record

@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.config.loggers import MlflowLogger, resolved, without_secret
+from search.config.sections.loggers import MlflowLogger, resolved, without_secret
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun, Point, Status
 from trainables.storage.address import without_password
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import apprise
 
-from search.config.loggers import Notify, resolved, without_secret
 from search.config.schema import Mode
+from search.config.sections.loggers import Notify, resolved, without_secret
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun
 from search.followers.look import BEST, KILLED
 from search.study.trial import as_loss

@@ -10,8 +10,8 @@ from threading import Event, Thread
 from typing import IO, Any
 
 from search.followers.look import KILLED
-from search.run.folder import RunFolder
-from search.run.heartbeat import heard_in
+from search.run.disk.folder import RunFolder
+from search.run.disk.heartbeat import heard_in
 from search.study.reading import FollowedStudy
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import wandb
 
-from search.config.loggers import WandbLogger
+from search.config.sections.loggers import WandbLogger
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun, Status
 from search.followers.wandb_file import read_offline
 

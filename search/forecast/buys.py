@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from search.budget.words import budget_text, full_trainings
-from search.config.budget import COMPUTE, Budget
 from search.config.config import Config
+from search.config.sections.budget import COMPUTE, Budget
 from search.forecast.costs import Costs
 from search.forecast.simulated_run import Simulated, simulate
-from search.run.forecasted import Bought, Range
+from search.run.before.forecasted import Bought, Range
 from search.schedulers.build import build_scheduler
 
 _LARGEST = 2000

@@ -13,14 +13,14 @@ import torch
 
 from search.config.config import Config
 from search.errors import SearchError
-from search.run.data_errors import data_errors
+from search.run.data.errors import data_errors
 from trainables.build import build_training, load_arrays
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.failure import failure_of
 from trainables.process.gpu_share import select_device
-from trainables.progress import DivergedError
-from trainables.trainer import Trainer
+from trainables.training.progress import DivergedError
+from trainables.training.trainer import Trainer
 
 Training = Trainer | FunctionTrainer
 

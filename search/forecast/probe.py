@@ -21,24 +21,24 @@ from typing import Any, NamedTuple
 
 import torch
 
-from search.config.budget import Budget
 from search.config.config import Config
 from search.config.schema import NoScheduler, Sampler, VirtualEpoch
+from search.config.sections.budget import Budget
 from search.errors import SearchError
 from search.forecast.costs import Costs, OverLimit, TrialCost
 from search.forecast.first_steps import FirstSteps, first_steps
 from search.forecast.memory import MemoryWatch, watched_memory
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
 from search.run.events import Event, EventKind
 from search.run.executor import Executor
 from search.run.executors.local import LocalExecutor
-from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.signals import Terminated
 from search.run.stage import run_in_folder
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from search.text import counted
-from trainables.checkpoint import checkpoint_bytes, list_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_bytes, list_checkpoints
 
 _LONGEST_TRIAL = 3
 """Virtual epochs of a trial; the first one counts for its start."""

@@ -11,11 +11,11 @@ from search.config.config import Config
 from search.config.objectives import window_of
 from search.config.schema import Sampler
 from search.forecast.costs import Costs, TrialCost
+from search.run.before.fit import bundle
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.executors.room import Claim, has_room
 from search.run.executors.simulated import SimulatedExecutor
-from search.run.fit import bundle
 from search.run.retention import trials_to_keep
 from search.samplers.build import sampler_of
 from search.schedulers.build import build_scheduler

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from search.errors import RefusedError
 from trainables.data.batches import like, to_device
 from trainables.findings import a_type
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 INSTEAD = "leave out --format to export the weights alone"
 """What is always possible."""

@@ -59,7 +59,7 @@ class RawImages(Preprocessing):
             self.what = "values of the file" + (eight_bits if "8 bits stay" in values.get("how", "") else "")
         mean, std = (np.asarray(values[key], np.float32) for key in ("mean", "std"))
         factors = 1.0 / std
-        # In the order of the training, see `trainables.images.augment.normalize`.
+        # In the order of the training, see `trainables.images.augmentation.flips_and_light.normalize`.
         self.register_buffer("factors", _per_channel((factors / 255.0).astype(np.float32)))
         self.register_buffer("shifts", _per_channel(-mean * factors))
 

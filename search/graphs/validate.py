@@ -9,7 +9,7 @@ from search.errors import SearchError
 from search.graphs.call import INSTEAD, Call, StandIn
 from search.graphs.capture import Graph, error_line
 from search.graphs.loaded import Loaded
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 def validate(trainer: Trainer, call: Call, graph: Graph, loaded: Loaded) -> dict[str, float]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 
 MOST_FILES = 100_000
 """Of a run, beyond which the others are not counted."""

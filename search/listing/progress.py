@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from search.budget.growth import spent_of_limits
 from search.budget.trained import trained_share
-from search.config.budget import COMPUTE
 from search.config.config import Config
+from search.config.sections.budget import COMPUTE
 from search.listing.reading import RunReading, StageReading
 from search.samplers.points import Points
 from search.study.spent import spent_of

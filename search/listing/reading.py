@@ -10,9 +10,9 @@ from pathlib import Path
 from search.budget.reserve import is_held
 from search.config.config import Config
 from search.config.stages import SearchConfig, open_run
-from search.run.folder import RunFolder
-from search.run.summary import Summary
-from search.run.summary_file import read_summary
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
+from search.run.outcome.summary_file import read_summary
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.study.reading import StudyReading, read_study

@@ -17,8 +17,8 @@ from search.listing.reading import RunReading, StageReading, read_run
 from search.listing.state import RunState, State, state_of
 from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
-from search.run.folder import RunFolder
-from search.run.heartbeat import Heard, Listener
+from search.run.disk.folder import RunFolder
+from search.run.disk.heartbeat import Heard, Listener
 from search.study.front import front_of
 from search.study.reading import read_study
 from search.study.trial import TrialRecord, best_record

@@ -14,12 +14,12 @@ from search.listing.reading import RunReading, StageReading, read_run
 from search.listing.rows import TrialRow, failures_of, rows_of
 from search.listing.runs import ListedRun, described, iso, unreadable
 from search.listing.state import LIVING
-from search.run.folder import RunFolder
-from search.run.heartbeat import heard_in
+from search.run.disk.folder import RunFolder
+from search.run.disk.heartbeat import heard_in
 from search.schedulers.rung_table import RungTable
 from search.study.trial import NO_VERDICT, TrialRecord
 from search.text import short_path
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     DamagedCheckpointError,
     checkpoint_folder,
     list_checkpoints,

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from search.listing.reading import RunReading
 from search.race.confirmed import Confirmed
-from search.run.gone_on import gone_on
-from search.run.heartbeat import Heard
+from search.run.disk.heartbeat import Heard
+from search.run.outcome.gone_on import gone_on
 
 
 class State(StrEnum):

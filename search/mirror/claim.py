@@ -2,7 +2,7 @@
 
 Sessions are numbered, and each has an object of its own that nobody else writes: `owner/000003.json`. It is
 created where there is none, of which a storage with conditional writes (S3 has them) lets one driver have its
-way. Whether the last owner lives is seen by watching its object, as in `search.run.owner`: clocks of two
+way. Whether the last owner lives is seen by watching its object, as in `search.run.disk.owner`: clocks of two
 machines are not compared.
 """
 

@@ -11,8 +11,8 @@ from search.errors import RefusedError
 from search.listing.reading import read_run
 from search.optuna_copy.file import require_copy, write_studies
 from search.optuna_copy.studies import OptunaStudy, studies_of
-from search.run.folder import RunFolder
-from search.run.heartbeat import heard_in
+from search.run.disk.folder import RunFolder
+from search.run.disk.heartbeat import heard_in
 from search.text import counted
 
 COPY = "optuna.journal"

@@ -12,9 +12,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from search.errors import RefusedError
-from search.run.folder import write_json
+from search.run.disk.folder import write_json
 from search.text import shown_apart
-from trainables.checkpoint import sha256
+from trainables.checkpoints.checkpoint import sha256
 from trainables.files import list_partial
 from trainables.predicting.ensemble import ENSEMBLE, is_ensemble
 from trainables.predicting.inference import WEIGHTS, Inference

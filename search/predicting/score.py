@@ -16,7 +16,7 @@ from search.errors import RefusedError
 from search.predicting.exported import training_options
 from search.predicting.images import InputImage, Pixels, find_images
 from search.predicting.segment import Layout, class_folders, without_file
-from search.run.folder import write_json
+from search.run.disk.folder import write_json
 from trainables.files import atomic_write
 from trainables.images.decode import size_text
 from trainables.images.masks.decoder import mask_decoder

@@ -40,7 +40,7 @@ _TOO_LATE = "The current node timed out during startup"
 """How the error of that begins."""
 _LONGEST_FOLDER = LONGEST_SOCKET - len(f"/ray/{LONGEST_IN_SESSION}")
 
-_WORKER_IMPORTS = "trainables.trainable"
+_WORKER_IMPORTS = "trainables.workers.trainable"
 _MOST_WORKERS = 16
 _MOST_PENDING = 100_000
 

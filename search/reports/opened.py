@@ -12,10 +12,10 @@ from search.listing.reading import StageReading, read_run
 from search.listing.state import LIVING, RunState, state_of
 from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
-from search.run.folder import RunFolder
-from search.run.gone_on import gone_on
-from search.run.heartbeat import Heard
-from search.run.summary import Summary
+from search.run.disk.folder import RunFolder
+from search.run.disk.heartbeat import Heard
+from search.run.outcome.gone_on import gone_on
+from search.run.outcome.summary import Summary
 from search.study.trial import TrialRecord, ranked
 
 

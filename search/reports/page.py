@@ -20,12 +20,12 @@ from search.reports.opened import OpenedRun
 from search.reports.pictures import pictures_of
 from search.retraining.begun import RETRAINED
 from search.retraining.values import read_folds
-from search.run.provenance import last_versions
-from search.screen.audit_text import audit_lines
-from search.screen.confirm_text import confirmed_lines
-from search.screen.folds_text import fold_lines
-from search.screen.forecast_text import compared_text
-from search.screen.text import next_commands
+from search.run.before.provenance import last_versions
+from search.screen.texts.audit import audit_lines
+from search.screen.texts.confirm import confirmed_lines
+from search.screen.texts.folds import fold_lines
+from search.screen.texts.forecast import compared_text
+from search.screen.texts.summary import next_commands
 from search.study.lineage import schedule_lines
 from search.text import command, counted, program
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 from itertools import pairwise
 
-from search.config.pbt import Pbt
+from search.config.sections.pbt import Pbt
 from search.race.confirmed import Confirmed
 from search.reports.opened import OpenedRun, Stage
 from search.study.trial import TrialRecord, as_loss

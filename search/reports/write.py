@@ -10,9 +10,9 @@ from search.config.stages import open_run
 from search.errors import SearchError
 from search.reports.opened import open_for_report
 from search.reports.page import page_of
-from search.run.folder import RunFolder
-from search.run.heartbeat import Heard, heard_in
-from search.run.storage import send
+from search.run.disk.folder import RunFolder
+from search.run.disk.heartbeat import Heard, heard_in
+from search.run.disk.storage import send
 from search.text import command, one_line
 from trainables.files import atomic_write
 

@@ -13,9 +13,9 @@ from search.config.config import Config
 from search.errors import RefusedError, SearchError
 from search.exports.files import DATA
 from search.predicting.exported import CONFIG, METRICS, WEIGHTS
-from search.run.data_record import DataChangedError, compared, read_data
-from search.run.folder import RunFolder
-from search.run.provenance import own_code
+from search.run.before.provenance import own_code
+from search.run.data.record import DataChangedError, compared, read_data
+from search.run.disk.folder import RunFolder
 from search.text import command, short_path
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays

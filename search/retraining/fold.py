@@ -12,8 +12,8 @@ from search.config.stages import load_config
 from search.errors import RefusedError
 from search.exports.export import Export
 from search.predicting.exported import CONFIG, METRICS
-from search.run.data_errors import data_errors
-from search.run.folder import RunFolder
+from search.run.data.errors import data_errors
+from search.run.disk.folder import RunFolder
 from search.text import short_path
 from trainables.plan import DataSplit
 

@@ -26,11 +26,11 @@ from search.retraining.fold import fold_folder, num_folds
 from search.retraining.out_of_fold import unchanged_data
 from search.retraining.pooled import Pooled
 from search.retraining.values import FOLDS, FoldMember, FoldValues, complete_folds, fold_members
-from search.run.data_record import TrialData
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.data.record import TrialData
+from search.run.disk.folder import RunFolder
 from search.text import command, counted, number_text, short_path
-from trainables.checkpoint import DamagedCheckpointError
+from trainables.checkpoints.checkpoint import DamagedCheckpointError
 
 FLAG = "--ensemble folds"
 EVALUATION = (

@@ -16,8 +16,8 @@ from search.retraining.card import tell_folds
 from search.retraining.fold import ALL, num_folds, refuse_small_folds
 from search.retraining.retrain import Asked, Retraining, command_of, retrain_as
 from search.retraining.values import FOLDS, FoldValues, gathered, read_folds, write_folds
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.disk.folder import RunFolder
 from trainables.session import Record
 
 

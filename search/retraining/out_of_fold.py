@@ -13,11 +13,11 @@ from search.predicting.exported import CONFIG
 from search.retraining.fold import fold_folder
 from search.retraining.pooled import Pooled
 from search.retraining.values import FoldMember, complete_folds, fold_members
-from search.run.data_record import DataChangedError, FoundData, compared, find_data, read_data
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.data.record import DataChangedError, FoundData, compared, find_data, read_data
+from search.run.disk.folder import RunFolder
 from search.text import short_path
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 def out_of_fold(

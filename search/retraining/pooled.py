@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from trainables.supervised.task import SupervisedTask
 from trainables.task import Task
-from trainables.trainer import Trainer
-from trainables.validation import Validation
+from trainables.training.trainer import Trainer
+from trainables.training.validation import Validation
 
 
 class Pooled:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import RefusedError, SearchError
-from trainables.origin import keep_origin
+from trainables.checkpoints.origin import keep_origin
 from trainables.plan import TrialPlan
 from trainables.session import Record, TrialSession
 from trainables.task import Arrays

@@ -33,14 +33,14 @@ from search.retraining.begun import (
 )
 from search.retraining.fold import fold_folder, held_export, of_fold
 from search.retraining.replay import checked, train_parts, with_schedule
-from search.run.data_errors import data_errors
-from search.run.data_record import FoundData, TrialData, find_data
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.before.provenance import working_folder
+from search.run.data.errors import data_errors
+from search.run.data.record import FoundData, TrialData, find_data
+from search.run.disk.folder import RunFolder
 from search.run.signals import heard_signals
 from search.study.trial import as_loss
 from trainables.build import load_arrays
-from trainables.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
+from trainables.checkpoints.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
 from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.task import FunctionTask

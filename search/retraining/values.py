@@ -16,8 +16,8 @@ from search.errors import RefusedError, SearchError
 from search.predicting.exported import METRICS
 from search.retraining.begun import RETRAINING
 from search.retraining.fold import fold_folder
-from search.run.folder import RunFolder, write_json
-from trainables.checkpoint import Checkpoint, checkpoint_folder, verified
+from search.run.disk.folder import RunFolder, write_json
+from trainables.checkpoints.checkpoint import Checkpoint, checkpoint_folder, verified
 
 FOLDS = "folds.json"
 

@@ -21,23 +21,23 @@ from search.race.plan import SEED, RacePlan, plan_race, read_plan
 from search.race.race import Race
 from search.race.split import other_validation
 from search.run.coordinator import Coordinator
-from search.run.data_errors import data_errors
-from search.run.data_record import find_data, take_data
+from search.run.data.errors import data_errors
+from search.run.data.record import find_data, take_data
+from search.run.data.shared import load_shared_data
+from search.run.disk.folder import RunFolder
+from search.run.disk.lost_runs import without_lost_runs
+from search.run.disk.storage import live_trials
 from search.run.events import EventKind
 from search.run.executor import Executor, Jobs
-from search.run.folder import RunFolder
-from search.run.lost_runs import without_lost_runs
+from search.run.outcome.summary import RACE, Summary
 from search.run.reporter import ProgressReporter
-from search.run.shared_data import load_shared_data
 from search.run.stage import owned, run_jobs
-from search.run.storage import live_trials
-from search.run.summary import RACE, Summary
 from search.schedulers.base import NoScheduler
 from search.space.space import Space
 from search.study.reading import read_records
 from search.study.study import SearchStudy
 from search.study.trial import NO_VERDICT, TrialRecord
-from trainables.checkpoint import checkpoint_folder, list_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_checkpoints
 from trainables.data.prepared import data_key
 from trainables.files import atomic_file, discard_all
 from trainables.task import Arrays

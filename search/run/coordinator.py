@@ -13,7 +13,7 @@ from search.config.objectives import reported
 from search.fidelity.draw import is_audited
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
-from search.run.job_times import JobTimes
+from search.run.outcome.job_times import JobTimes
 from search.run.recovery import is_fruitless, recover
 from search.samplers.points import Points
 from search.schedulers.base import Decision, Scheduler

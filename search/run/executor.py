@@ -17,20 +17,20 @@ from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
 from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
+from search.run.disk.storage import LiveTrials
 from search.run.events import Turn
-from search.run.folder import RunFolder
-from search.run.storage import LiveTrials
 from search.study.journal import NOTHING_TO_DO, JournalWriteError, OvertakenError
 from search.study.lineage import Segment, schedule_of
 from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
+from trainables.checkpoints.origin import keep_origin
+from trainables.checkpoints.stored import OWN_FILE
 from trainables.fence import Job, SupersededError, become_newest, newest_job
-from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
 from trainables.storage.errors import StorageError
-from trainables.stored import OWN_FILE
 
 Note = Callable[[str], None]
 """Called with a line that a person should read."""

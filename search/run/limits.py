@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.config.budget import Budget
-from search.config.limits import Limits
+from search.config.sections.budget import Budget
+from search.config.sections.limits import Limits
 from search.study.journal import NOTHING_TO_DO, OvertakenError
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
-from search.config.loggers import loggers_of
+from search.config.sections.loggers import loggers_of
 from search.config.stages import SearchConfig
-from search.run.folder import RunFolder
-from search.run.summary import Summary
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
 from search.study.journal import this_process
 from search.text import command
 

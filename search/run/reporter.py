@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from search.config.config import Config
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
 from search.run.events import Event
-from search.run.folder import RunFolder
 
 
 class ProgressReporter:

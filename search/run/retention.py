@@ -8,15 +8,15 @@ from collections.abc import Callable, Collection, Sequence
 from search.budget.words import expected_trials, full_trainings
 from search.config.config import Config
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
+from search.run.disk.storage import LiveTrials
 from search.run.events import Event, EventKind
-from search.run.folder import RunFolder
 from search.run.limits import MOST_WITHOUT_VALUE
-from search.run.storage import LiveTrials
 from search.schedulers.base import Scheduler
 from search.study.front import front_of
 from search.study.trial import TrialRecord, ranked
 from search.text import size_text
-from trainables.checkpoint import checkpoint_bytes, list_checkpoints, remove_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_bytes, list_checkpoints, remove_checkpoints
 from trainables.files import discard_all, list_partial
 from trainables.options import Mode
 from trainables.storage.errors import StorageError

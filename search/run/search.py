@@ -13,21 +13,21 @@ from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, as_loaded, load_config
 from search.errors import ConfigError, Problem
 from search.race.plan import default_race, read_plan
-from search.run.changes import record_config
+from search.run.before.changes import record_config
+from search.run.before.forecasted import take_forecast, with_forecast
+from search.run.before.largest_batch import with_largest_batch
+from search.run.before.priors import take_priors
+from search.run.before.provenance import record_provenance, working_folder
 from search.run.confirm import refuse_other_splits, run_race, with_race_so_far
+from search.run.disk.folder import RunFolder, write_json
+from search.run.disk.storage import fetched_run, mirrored
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
-from search.run.folder import RunFolder, write_json
-from search.run.forecasted import take_forecast, with_forecast
-from search.run.largest_batch import with_largest_batch
 from search.run.loggers import with_loggers
-from search.run.priors import take_priors
-from search.run.provenance import record_provenance, working_folder
+from search.run.outcome.summary import Summary, join
 from search.run.reporter import ProgressReporter
 from search.run.stage import owned, run_in_folder
 from search.run.stage_run import StageRun
-from search.run.storage import fetched_run, mirrored
-from search.run.summary import Summary, join
 from trainables.storage.address import split_address
 
 

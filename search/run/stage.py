@@ -19,30 +19,30 @@ from search.config.stages import open_run
 from search.errors import RefusedError
 from search.fidelity.audit import audit
 from search.mirror.mirror import Mirror
-from search.run.changes import check_config, keeping_trials, record_config, refuse_other_problem
+from search.run.before.changes import check_config, keeping_trials, record_config, refuse_other_problem
+from search.run.before.first_try import try_imported
+from search.run.before.provenance import record_provenance, task_source, working_folder
+from search.run.before.several_processes import refuse_unshareable
 from search.run.coordinator import Coordinator
-from search.run.data_record import DataChangedError, compared, find_data, read_data, take_data
+from search.run.data.record import DataChangedError, compared, find_data, read_data, take_data
+from search.run.data.shared import load_shared_data
+from search.run.disk.folder import RunFolder, is_of_full_disk, write_json
+from search.run.disk.storage import LiveTrials, live_trials
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
-from search.run.first_try import try_imported
-from search.run.folder import RunFolder, is_of_full_disk, write_json
 from search.run.limits import all_over
-from search.run.provenance import record_provenance, task_source, working_folder
+from search.run.outcome.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
-from search.run.several_processes import refuse_unshareable
-from search.run.shared_data import load_shared_data
 from search.run.signals import heard_signals
-from search.run.storage import LiveTrials, live_trials
 from search.run.sudden_end import SuddenEnd
-from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
 from search.samplers.build import sampler_of
 from search.samplers.first_try import try_sampler
 from search.schedulers.build import build_scheduler
 from search.study.journal import JournalWriteError, OvertakenError, drop_half_line
 from search.study.reading import read_records
 from search.study.study import SearchStudy
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 from trainables.data.fingerprint import Fingerprint
 from trainables.files import atomic_file
 from trainables.task import Arrays

@@ -10,9 +10,9 @@ from search.config.config import Config
 from search.config.document import read_values, write_yaml
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, SearchError
-from search.run.folder import RunFolder
-from search.run.summary import Summary
-from search.run.summary_file import read_summary
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
+from search.run.outcome.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import put_at, value_at

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 
 from search.errors import CutShortError
-from search.run.folder import RunFolder
-from search.run.hints import going_on
+from search.run.disk.folder import RunFolder
+from search.run.disk.hints import going_on
 from search.run.reporter import ProgressReporter
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from search.config.config import Config
-from search.config.sampler import ImportedSampler, Sampler
+from search.config.sections.sampler import ImportedSampler, Sampler
 from search.samplers.kernels import DEFAULT_KERNELS
 from search.samplers.priors import PriorSampler
 from search.samplers.samplers import ViewSampler

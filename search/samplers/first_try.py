@@ -8,7 +8,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.sampler import ImportedSampler, Sampler
+from search.config.sections.sampler import ImportedSampler, Sampler
 from search.errors import ConfigError, Problem
 from search.samplers.samplers import ViewSampler
 from search.space.space import Space

@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 
-from search.config.sampler import Kernels
+from search.config.sections.sampler import Kernels
 
 DEFAULT_KERNELS: Kernels = "one_width"
 """Of new studies; see benchmarks/efficiency/NOTES.md for what either finds."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.config.budget import Budget
 from search.config.config import Config
+from search.config.sections.budget import Budget
 from search.study.trial import Point, TrialRecord, untried
 
 

@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from search.config.sampler import ImportedSampler, Sampler
+from search.config.sections.sampler import ImportedSampler, Sampler
 from search.samplers.kernels import with_one_width
 from search.study.in_memory import study_showing
 from search.study.patches import NumberedQMCSampler

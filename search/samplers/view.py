@@ -12,9 +12,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.limits import Limits
-from search.config.sampler import Scores
 from search.config.schema import Mode, Objective
+from search.config.sections.limits import Limits
+from search.config.sections.sampler import Scores
 from search.errors import SearchError
 from search.schedulers.base import Rungs
 from search.study.front import best_first, losses_of

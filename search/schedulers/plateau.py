@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
-from search.config.budget import SearchPlateau
 from search.config.schema import Mode, Plateau
+from search.config.sections.budget import SearchPlateau
 from search.schedulers.base import Decision, Scheduler
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, as_loss

@@ -19,17 +19,17 @@ from rich.text import Text
 
 from search.budget.words import budget_text, progress_text
 from search.config.config import Config
-from search.config.pbt import Pbt
+from search.config.sections.pbt import Pbt
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
 from search.run.events import Event, EventKind
-from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
-from search.screen.best_text import standing_text
-from search.screen.front_text import other_objectives
 from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
-from search.screen.trial_text import params_text, started_text
+from search.screen.texts.best import standing_text
+from search.screen.texts.front import other_objectives
+from search.screen.texts.trial import params_text, started_text
 from search.study.front import front_of
 from search.study.lineage import change_text, went_on_from
 from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord, ranked

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 from tiny_tasks import search_config
 
-from search.cli import cli
+from search.cli.main import cli
 from search.commands.batch_analysis import (
     NUM_ORDERS,
     Curve,
@@ -32,7 +32,7 @@ from search.commands.batch_analysis import (
 from search.commands.batch_sizes import BatchSizes, study_batch_sizes
 from search.errors import SearchError
 from trainables.build import build_trainer
-from trainables.checkpoint import checkpoint_folder, list_checkpoints, read_checkpoint
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_checkpoints, read_checkpoint
 from trainables.segmentation import SegmentationOptions, SegmentationTask
 
 SIZES = (16, 100, 1200)
@@ -270,7 +270,8 @@ def test_the_command_prints_a_row_per_batch_size_and_the_spread_of_the_loss(stud
 
 def test_matplotlib_is_imported_by_this_command_only() -> None:
     code = (
-        "import sys, search.cli, search.run.search, search.commands.batch_sizes, search.screen.text; "
+        "import sys, search.cli.main, search.run.search, search.commands.batch_sizes; "
+        "import search.screen.texts.summary; "
         "assert 'matplotlib' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE).returncode == 0

@@ -9,10 +9,10 @@ import pytest
 from tiny_tasks import search_config
 
 from search.errors import ConfigError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary_file import read_summary
 from search.run.search import resume
 from search.run.search import search as run_search
-from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import best_record
 

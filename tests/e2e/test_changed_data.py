@@ -18,11 +18,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import search
 from search.errors import RefusedError, SearchError
-from search.run.data_record import DataChangedError
+from search.run.data.record import DataChangedError
 from search.run.events import EventKind
 from search.run.reporter import ProgressReporter
-from search.screen.export_text import export_text
-from search.screen.text import check_text, summary_text
+from search.screen.texts.export import export_text
+from search.screen.texts.summary import check_text, summary_text
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 

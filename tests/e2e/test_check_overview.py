@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.commands.check_files import write_check
-from search.screen.data_text import overview_text
+from search.screen.texts.data import overview_text
 from trainables.inspect.sheet import NUM_SAMPLES, Row, drawn
 
 REST = {

@@ -16,7 +16,7 @@ from run_files import best_of, flip, lines_of, records_of, snapshot, write_lines
 from small_disk import small_disk
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.commands.clean import Cleaning, clean
 from search.commands.verify import verify
 from search.errors import SearchError
@@ -25,7 +25,7 @@ from search.study.trial import ranked
 _OWNER = """
 import signal, sys
 from pathlib import Path
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).owned():
     print("owned", flush=True)
     signal.pause()

@@ -20,7 +20,7 @@ def processor_seconds() -> float:
 
 
 def test_help_answers_in_a_third_of_a_second_without_torch_or_ray() -> None:
-    command = [sys.executable, "-c", "from search.cli import main; main(['--help'])"]
+    command = [sys.executable, "-c", "from search.cli.main import main; main(['--help'])"]
     seconds = []
     for _ in range(5):
         began = processor_seconds()
@@ -28,7 +28,7 @@ def test_help_answers_in_a_third_of_a_second_without_torch_or_ray() -> None:
         seconds.append(processor_seconds() - began)
     assert "tune-search configs/seg.yaml" in output
     assert min(seconds) < 0.3
-    heavy = "import sys, search.cli; print({'torch', 'ray', 'optuna', 'pydantic'} & set(sys.modules))"
+    heavy = "import sys, search.cli.main; print({'torch', 'ray', 'optuna', 'pydantic'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", heavy], text=True).strip() == "set()"
 
 
@@ -98,7 +98,7 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     assert "choose another with --results" in shown.stderr
 
 
-@pytest.mark.parametrize("module", ["search", "search.cli"])
+@pytest.mark.parametrize("module", ["search", "search.cli.main"])
 def test_the_program_is_a_module_too(module: str, tmp_path: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", module, "chekc", "seg.yaml"],

@@ -13,7 +13,7 @@ from in_process import ACCEPT, refused, resume_locally, search_locally
 from tiny_tasks import search_config
 
 import search
-from search.screen.text import check_text
+from search.screen.texts.summary import check_text
 
 
 def test_a_table_with_more_rows_is_a_change(tmp_path: Path) -> None:

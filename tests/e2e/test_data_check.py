@@ -29,11 +29,11 @@ from programs import wait_for_line
 from tiny_tasks import DigitsTask, search_config
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.commands.check_data import DataCheck, Progress
 from search.errors import SearchError
-from search.screen.data_text import data_check_text, data_progress_text
 from search.screen.progress_bar import ProgressBar
+from search.screen.texts.data import data_check_text, data_progress_text
 from trainables.data.threads import in_threads
 from trainables.images.loading import load_images
 from trainables.images.options import MaskFolderOptions

@@ -11,7 +11,7 @@ from in_process import search_locally
 import search
 from search.commands.check_data import DataCheck
 from search.run.reporter import ProgressReporter
-from search.screen.data_text import data_check_text
+from search.screen.texts.data import data_check_text
 
 
 def check(task: str, data: dict[str, Any], model: str) -> DataCheck:

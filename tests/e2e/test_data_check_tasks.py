@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import search
 from search.commands.check_data import DataCheck
-from search.screen.data_text import data_check_text
+from search.screen.texts.data import data_check_text
 from trainables.options import TrialOptions
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.errors import SearchError
 
 WAY_OUT = "`tune-search check bad.yaml --data` lists all problems of the data"

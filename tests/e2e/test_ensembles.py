@@ -20,7 +20,7 @@ from several import NOISY, all_together, diabetes_valid, digit_trials, rmse, sev
 from small_disk import small_disk
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.ensembles.ensemble import Ensemble, export_ensemble
 from search.errors import RefusedError, SearchError
 from search.text import number_text

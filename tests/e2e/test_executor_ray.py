@@ -10,7 +10,7 @@ from simulated_search import outcomes
 
 from search.errors import ConfigError
 from search.run.executors.choose import executor_for
-from trainables.checkpoint import checkpoint_folder, list_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

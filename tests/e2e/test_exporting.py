@@ -15,8 +15,8 @@ from forged import Malicious, forge
 import search
 from search.config.stages import load_config
 from search.errors import SearchError
-from search.run.summary import Summary
-from trainables.checkpoint import read_checkpoint, write_checkpoint
+from search.run.outcome.summary import Summary
+from trainables.checkpoints.checkpoint import read_checkpoint, write_checkpoint
 from trainables.fence import newest_job
 
 
@@ -134,7 +134,7 @@ from pathlib import Path
 import tiny_tasks
 from search.exports.export import export
 from search.exports.files import FILES, SUMS
-from trainables.checkpoint import sha256
+from trainables.checkpoints.checkpoint import sha256
 
 run, expected = Path(sys.argv[1]), Path(sys.argv[2])
 export(run, out=expected)  # what is imported on the way is imported here, once

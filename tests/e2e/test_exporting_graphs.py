@@ -21,13 +21,13 @@ from small_trials import small_trainer
 from tiny_tasks import search_config
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.errors import RefusedError
 from search.graphs.call import recorded
 from search.graphs.capture import Captures, Graph
 from search.graphs.write import write_graph
-from search.run.summary import Summary
-from trainables.images.augment import normalize
+from search.run.outcome.summary import Summary
+from trainables.images.augmentation.flips_and_light import normalize
 from trainables.networks.unet import UNet
 from trainables.segmentation.task import SegmentationTask
 

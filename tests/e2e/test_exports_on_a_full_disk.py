@@ -10,7 +10,7 @@ from several import several
 from small_disk import fill, small_disk
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.errors import SearchError
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

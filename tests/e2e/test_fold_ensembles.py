@@ -16,14 +16,14 @@ from in_process import search_locally
 from predicted import UNET
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.commands.verify import verify
 from search.errors import RefusedError, SearchError
 from search.retraining.fold_ensemble import FoldEnsemble
 from search.retraining.folds import FoldReport, retrain_folds
 from search.retraining.out_of_fold import out_of_fold
 from search.retraining.values import fold_members
-from search.run.data_record import DataChangedError
+from search.run.data.record import DataChangedError
 from search.text import number_text
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

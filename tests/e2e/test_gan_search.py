@@ -18,9 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import search
 from search.errors import SearchError
+from search.run.outcome.summary import Summary
 from search.run.search import resume as resume_search
-from search.run.summary import Summary
-from trainables.checkpoint import read_checkpoint
+from trainables.checkpoints.checkpoint import read_checkpoint
 from trainables.predicting.noise import fixed_latents
 
 CONFIG: dict[str, Any] = {

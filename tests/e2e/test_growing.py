@@ -14,7 +14,7 @@ from tiny_tasks import search_config
 import search
 from search.errors import ConfigError, SearchError
 from search.run.events import EventKind
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import search
 from search.errors import SearchError
-from search.screen.text import retraining_text
+from search.screen.texts.summary import retraining_text
 from search.text import number_text
 
 NET = """

@@ -12,8 +12,8 @@ from patience import PATIENCE
 from programs import no_process_left, wait_for_line, write_config
 from simulated_search import FLAT_SPACE, Simulation, config_of
 
-from search.run.changes import record_config
-from search.run.folder import RunFolder
+from search.run.before.changes import record_config
+from search.run.disk.folder import RunFolder
 
 NUM_TRIALS = 1000
 LIMIT_SECONDS = 5.0

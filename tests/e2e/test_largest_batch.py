@@ -18,14 +18,14 @@ from torch import nn
 
 import search
 from search.config.document import read_document, write_yaml
-from search.config.quantities import parse_size
-from search.config.resources import Resources
+from search.config.sections.quantities import parse_size
+from search.config.sections.resources import Resources
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
-from search.run.largest_batch import by_size, find_largest_batch
+from search.run.before.largest_batch import by_size, find_largest_batch
 from search.run.search import resume as resume_search
 from search.run.search import search as run_search
-from search.screen.text import check_text
+from search.screen.texts.summary import check_text
 from trainables.batch_probe import UNBOUNDED, BatchProbe, _limits, largest_fitting
 from trainables.process.failure import failure_of
 from trainables.session import TrialPlan, TrialSession

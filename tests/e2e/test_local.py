@@ -22,7 +22,9 @@ class DebuggedTask(DigitsTask):
             breakpoint()
         return super().build_model()
 """
-MAIN = "import sys\nfrom search.cli import main\ntry: main()\nfinally: print('RAY', 'ray' in sys.modules)"
+MAIN = (
+    "import sys\nfrom search.cli.main import main\ntry: main()\nfinally: print('RAY', 'ray' in sys.modules)"
+)
 
 
 def debugged(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:

@@ -18,9 +18,9 @@ from programs import HELPERS, PROGRAM, run, start, wait_for_line, write_config
 from tiny_tasks import search_config
 
 from search.run import loggers
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.run.loggers import end_loggers
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 SMALL: dict[str, Any] = {"budget": {"trials": 3, "max_virtual_epochs": 3}}

@@ -16,9 +16,9 @@ from tiny_tasks import search_config
 from search.run.events import Event, EventKind
 from search.run.reporter import ProgressReporter
 from search.study.trial import Outcome
-from trainables import arrived
-from trainables.arrived import MissingCheckpointError, require_checkpoint
-from trainables.checkpoint import remove_checkpoints
+from trainables.checkpoints import arrived
+from trainables.checkpoints.arrived import MissingCheckpointError, require_checkpoint
+from trainables.checkpoints.checkpoint import remove_checkpoints
 from trainables.process.failure import FailureKind, failure_of
 from trainables.session import TrialSession
 

@@ -24,7 +24,7 @@ from simulated_search import Simulation, noisy
 from tiny_tasks import search_config
 
 import search
-from search.config.loggers import MlflowLogger
+from search.config.sections.loggers import MlflowLogger
 from search.errors import RefusedError, SearchError
 from search.followers.destination import Followed, FollowedRun, Point, Status
 from search.followers.mlflow import MlflowDestination

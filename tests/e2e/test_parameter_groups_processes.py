@@ -19,7 +19,7 @@ class Refuse:
             raise ModuleNotFoundError("No module named 'transformers'", name=name)
 
 sys.meta_path.insert(0, Refuse())
-from search.cli import main
+from search.cli.main import main
 main(sys.argv[1:])
 """
 

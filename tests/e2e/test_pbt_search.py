@@ -18,10 +18,10 @@ from simulated_search import outcomes
 import search
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord
-from trainables.checkpoint import checkpoint_folder, list_origins
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_origins
 
 
 def records_in(folder: Path) -> list[TrialRecord]:

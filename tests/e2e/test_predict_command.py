@@ -16,7 +16,7 @@ from programs import run
 
 import search
 from search.errors import RefusedError, SearchError
-from search.screen.predict_text import predict_lines, predicted_text
+from search.screen.texts.predict import predict_lines, predicted_text
 
 SIZE = (16, 20)
 

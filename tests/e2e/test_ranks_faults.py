@@ -18,7 +18,7 @@ from small_trials import digits_plan
 from trainables.plan import TrialPlan
 from trainables.process.failure import Failure, FailureKind, TrialError, take_failure
 from trainables.ranks.team import Team
-from trainables.worker import TrialWorker
+from trainables.workers.worker import TrialWorker
 
 pytestmark = pytest.mark.usefixtures("small_machine")
 

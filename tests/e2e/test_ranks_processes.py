@@ -15,7 +15,7 @@ from trainables.plan import TrialPlan
 from trainables.process.process_state import clean_process
 from trainables.ranks.team import Team
 from trainables.session import TrialSession
-from trainables.worker import TrialWorker
+from trainables.workers.worker import TrialWorker
 
 pytestmark = pytest.mark.usefixtures("small_machine")
 

@@ -155,7 +155,7 @@ def refuse(self: LocalRay, folder: str | None) -> None:
 
 def test_help_imports_neither_torch_nor_ray() -> None:
     code = (
-        "import sys\nfrom search.cli import main\n"
+        "import sys\nfrom search.cli.main import main\n"
         "try: main(['--help'])\nfinally: print('\\nMODULES', *sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from tiny_tasks import DigitsTask
 
 import search
 from search.errors import SearchError
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from trainables.options import TrialOptions
 
 

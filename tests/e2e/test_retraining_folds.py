@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 from several import all_together
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.errors import ConfigError, RefusedError, SearchError
 from search.retraining.folds import FoldReport, retrain_folds
 from search.retraining.out_of_fold import out_of_fold
 from search.retraining.values import fold_members, read_folds
-from search.run.data_record import DataChangedError
+from search.run.data.record import DataChangedError
 from trainables.folds.assign import fold_numbers
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -270,7 +270,7 @@ def test_other_data_are_not_what_was_out_of_fold(of_table: tuple[Path, Path], tm
 
 
 def test_check_data_tells_the_folds_and_their_classes(of_table: tuple[Path, Path], tmp_path: Path) -> None:
-    from search.screen.data_text import data_check_text
+    from search.screen.texts.data import data_check_text
 
     data = {"source": "csv", "path": str(of_table[0]), "target": "kind", "group": "patient", "folds": 3}
     for found, total in (

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from search.errors import SearchError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 
 _OWNER = """
 import signal, sys
 from pathlib import Path
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).owned():
     print("owned", flush=True)
     signal.pause()
@@ -59,7 +59,7 @@ _AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from search.errors import SearchError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 os.setuid(65534)
 for name in ("of_root", "of_nobody"):
     try:
@@ -89,7 +89,7 @@ _READ_ONLY = """
 import os, sys
 from pathlib import Path
 from search.errors import SearchError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 os.setuid(65534)
 print(folder.owner())

@@ -15,10 +15,10 @@ from tiny_tasks import search_config
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
+from search.run.outcome.summary import Summary
 from search.run.reporter import ProgressReporter
 from search.run.search import search as run_search
-from search.run.summary import Summary
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

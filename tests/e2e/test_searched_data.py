@@ -9,7 +9,7 @@ from changing_data import images_config, make_images
 from in_process import search_locally
 
 import search
-from search.run.data_record import DataChangedError
+from search.run.data.record import DataChangedError
 
 
 @pytest.mark.parametrize("own", [True, False])

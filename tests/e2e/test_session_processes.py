@@ -17,7 +17,7 @@ from small_trials import (
     timeless,
 )
 
-from trainables.checkpoint import read_checkpoint
+from trainables.checkpoints.checkpoint import read_checkpoint
 from trainables.process.process_state import clean_process
 
 

@@ -12,7 +12,7 @@ from jpeg_folder import cut_short, folder_trial, jpeg_folder
 from small_trials import run, segmentation_plan
 from tiny_tasks import search_config
 
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from trainables.images.skipped import SKIPPED_FILE, keep_skipped, read_skipped
 from trainables.session import TrialPlan, TrialSession
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from several import NOISY, diabetes_valid, rmse, several
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.ensembles.batch_norm import BATCHES, estimate, to_estimate
 from search.ensembles.candidates import candidates_of
 from search.ensembles.predictions import restored

@@ -29,11 +29,11 @@ from tiny_tasks import search_config
 import search
 from search.config.document import read_document
 from search.errors import ConfigError
-from search.screen.export_text import export_text
-from search.screen.text import summary_text
+from search.screen.texts.export import export_text
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.study import JOURNAL
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 
 FIRST, SECOND = "1-rate", "2-batch"
 

@@ -19,7 +19,7 @@ from in_process import resume_locally, search_locally
 from programs import write_config
 from tiny_tasks import search_config
 
-from search.cli import cli
+from search.cli.main import cli
 from search.errors import ConfigError, RefusedError, SearchError
 from search.fetching.fetch import fetch
 from search.mirror import claim
@@ -29,7 +29,7 @@ from search.run.reporter import ProgressReporter
 from search.study.journal import OvertakenError
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
-from trainables.checkpoint import list_checkpoints, read_checkpoint
+from trainables.checkpoints.checkpoint import list_checkpoints, read_checkpoint
 from trainables.storage.address import checked_address
 from trainables.storage.store import Store
 

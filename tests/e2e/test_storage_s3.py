@@ -18,13 +18,13 @@ from search.errors import SearchError
 from search.run.events import Event, EventKind
 from search.run.reporter import ProgressReporter
 from search.study.reading import read_records
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
+from trainables.checkpoints.stored import TrialStore
 from trainables.fence import SupersededError
 from trainables.session import TrialSession
 from trainables.storage import store as stores
 from trainables.storage.errors import StorageError
 from trainables.storage.store import Store
-from trainables.stored import TrialStore
 
 SMALL: dict[str, Any] = {"budget": {"trials": 3, "max_virtual_epochs": 3}}
 RUNS = f"s3://{BUCKET}/runs"
@@ -40,7 +40,7 @@ def server() -> Iterator[Proxy]:
 def s3(server: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """The server, empty, whose answers are as they should be until a test says otherwise."""
     monkeypatch.setattr(stores, "_FIRST_WAIT", 0.05)
-    monkeypatch.setattr("trainables.stored._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("trainables.checkpoints.stored._LOOK_SECONDS", 0.05)
     server.reset()
     yield server
     server.reset()

@@ -14,7 +14,7 @@ from PIL import Image
 from recorder import optuna_study
 from tensorboard_server import SERVER_SECONDS, ask, tensorboard
 
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 
 
 @pytest.fixture(scope="module")

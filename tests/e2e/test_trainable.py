@@ -13,11 +13,11 @@ import pytest
 from patience import PATIENCE
 from small_trials import digits_plan
 
-from trainables import arrived
+from trainables.checkpoints import arrived
 from trainables.process.failure import TrialError
 from trainables.process.process_state import ProcessState
 from trainables.session import TrialPlan
-from trainables.trainable import RESULT, Result, TrialTrainable
+from trainables.workers.trainable import RESULT, Result, TrialTrainable
 
 
 @pytest.fixture(autouse=True)

@@ -16,16 +16,16 @@ from run_files import best_of, flip, only, records_of, snapshot
 from tiny_tasks import search_config
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.commands.damages import Verification
 from search.commands.verify import verify
 from search.errors import RefusedError, SearchError
 from search.run.events import Event, EventKind
+from search.run.outcome.summary import Summary
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary
 from search.study.study import JOURNAL
 from search.study.trial import ranked
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     checkpoint_folder,
     list_checkpoints,
     load_newest,
@@ -132,7 +132,7 @@ def test_checkpoints_that_a_running_search_has_removed_are_no_damage(
 
 
 def test_files_that_a_search_is_writing_are_no_damage(run: Path, verified: Verify) -> None:
-    from search.run.folder import RunFolder
+    from search.run.disk.folder import RunFolder
 
     with (run / JOURNAL).open("ab") as journal:
         journal.write(b'{"op_code":7,"worker')

@@ -14,7 +14,7 @@ import search
 from search.commands.damages import Damage
 from search.commands.verify import verify
 from search.errors import SearchError
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.study.study import JOURNAL
 
 

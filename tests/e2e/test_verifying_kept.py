@@ -13,7 +13,7 @@ from tiny_tasks import search_config
 
 import search
 from search.commands.verify import verify
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.study.study import KEPT
 
 

@@ -18,7 +18,7 @@ from simulated_search import Simulation, noisy
 import search
 from search.followers.look import Look
 from search.followers.wandb_file import read_offline
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.study.trial import TrialRecord
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_disk import fill, small_disk
 
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     load_newest,
     write_checkpoint,
 )
@@ -42,7 +42,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from trainables.checkpoint import list_checkpoints, load_newest, write_checkpoint
+from trainables.checkpoints.checkpoint import list_checkpoints, load_newest, write_checkpoint
 
 folder = Path(sys.argv[1])
 
@@ -92,7 +92,7 @@ def test_a_kill_between_any_two_files_leaves_no_visible_checkpoint(tmp_path):
 WITHOUT_DESCRIPTORS = """
 import os, sys
 from pathlib import Path
-from trainables.checkpoint import list_checkpoints, read_checkpoint
+from trainables.checkpoints.checkpoint import list_checkpoints, read_checkpoint
 
 open_files = []
 try:
@@ -124,7 +124,8 @@ REMOVED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from trainables.checkpoint import list_checkpoints, read_checkpoint, remove_checkpoints, write_checkpoint
+from trainables.checkpoints.checkpoint import list_checkpoints, read_checkpoint
+from trainables.checkpoints.checkpoint import remove_checkpoints, write_checkpoint
 
 folder = Path(sys.argv[1])
 

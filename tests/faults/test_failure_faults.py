@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from small_disk import fill, small_disk
 
-from trainables.checkpoint import write_checkpoint
+from trainables.checkpoints.checkpoint import write_checkpoint
 from trainables.process.failure import (
     TRACE_FILE,
     Failure,

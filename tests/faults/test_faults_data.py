@@ -17,15 +17,15 @@ from small_trials import assert_identical, digits_plan, everything, run, segment
 from tiny_tasks import search_config
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.commands import check as _check  # noqa: F401  # so that its import is not part of any time limit below
 from search.errors import SearchError
 from search.run.events import EventKind
 from search.run.search import search as run_search
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 from trainables.process.failure import TrialError
 from trainables.session import TrialPlan, TrialSession
-from trainables.trainable import TrialTrainable
+from trainables.workers.trainable import TrialTrainable
 
 # A file of a folder of images and masks
 

@@ -24,12 +24,12 @@ from tiny_tasks import search_config
 
 from search.errors import SearchError
 from search.run.events import Event
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.study.journal import JournalWriteError
 from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import TrialRecord
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     list_checkpoints,
     read_checkpoint,
 )

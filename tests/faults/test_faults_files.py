@@ -25,15 +25,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_tasks import DigitsTask, search_config
 
 import search
-from search.cli import main
+from search.cli.main import main
 from search.config.document import write_yaml
 from search.errors import ConfigError, SearchError
 from search.run.events import EventKind
+from search.run.outcome.summary import Summary
 from search.run.search import search as run_search
-from search.run.summary import Summary
 from search.study.reading import read_records
 from search.study.study import JOURNAL
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     REASON,
     checkpoint_folder,
     list_damaged,

@@ -30,7 +30,7 @@ from tiny_tasks import search_config
 
 from search.study.reading import read_records
 from search.study.study import JOURNAL
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 
 RAY = ("gcs_server", "raylet")
 

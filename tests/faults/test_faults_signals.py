@@ -27,7 +27,7 @@ from tiny_tasks import search_config
 
 from search.study.reading import read_records
 from search.study.study import JOURNAL
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 
 
 def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(

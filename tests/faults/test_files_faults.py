@@ -12,7 +12,7 @@ import pytest
 from small_disk import fill, small_disk
 
 from search.config.document import write_yaml
-from search.run.folder import write_json
+from search.run.disk.folder import write_json
 from trainables.files import (
     atomic_file,
     atomic_write,

@@ -12,15 +12,15 @@ from faulty_searches import Done, config_of
 from invariants import DIFFERED, assert_nothing_lost
 from small_trials import digits_plan
 
-from search.config.resources import Resources
+from search.config.sections.resources import Resources
 from search.run.executors import ray_tune
 from search.run.executors.ray_tune import HangWatch
 from search.run.executors.running import RunningJob, RunningJobs
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import TRACE_FILE
-from trainables.trainable import Result
-from trainables.worker import Started
+from trainables.workers.trainable import Result
+from trainables.workers.worker import Started
 
 pytestmark = pytest.mark.timeout(600)
 

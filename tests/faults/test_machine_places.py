@@ -76,7 +76,7 @@ def test_a_limit_on_processes_that_ray_may_exceed_is_said_before_ray_starts(open
 
 
 CRASH = """
-from search.cli import cli, main
+from search.cli.main import cli, main
 @cli.command()
 def crash(): raise RuntimeError('größe')
 main(['crash'])

@@ -12,12 +12,12 @@ import pytest
 from small_disk import fill, small_disk
 
 from search.errors import SearchError
-from search.run.folder import RunFolder, write_json
+from search.run.disk.folder import RunFolder, write_json
 
 _OWNER = """
 import signal, sys
 from pathlib import Path
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).owned():
     print("owned", flush=True)
     signal.pause()

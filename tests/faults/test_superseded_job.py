@@ -19,7 +19,7 @@ from small_trials import digits_plan, run
 from tiny_tasks import search_config
 
 from search.run.limits import NOT_ITS_FAULT, broken_by
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 from trainables.fence import SupersededError, become_newest, newest_job
 from trainables.process.failure import Failure, FailureKind
 from trainables.session import TrialSession
@@ -27,9 +27,10 @@ from trainables.session import TrialSession
 OLDER = """
 import json, os, signal, sys
 import tiny_tasks
-from trainables import checkpoint, session
+from trainables.checkpoints import checkpoint
+from trainables import session
 from trainables.plan import TrialPlan
-from trainables.worker import TrialWorker
+from trainables.workers.worker import TrialWorker
 
 place, name = {
     "validating": (tiny_tasks.AccuracyMetrics, "compute"),

@@ -20,14 +20,14 @@ from patience import PATIENCE
 from programs import HELPERS, PROGRAM, ROOT, run, write_config
 
 from search.errors import SearchError
-from search.run import owner
-from search.run.folder import RunFolder
+from search.run.disk import owner
+from search.run.disk.folder import RunFolder
 
 _OWNER = """
 import signal, sys
 from pathlib import Path
 from search.errors import SearchError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 try:
     with RunFolder(Path(sys.argv[1])).owned():
         print("owned", flush=True)

@@ -11,10 +11,10 @@ from recorder import Recorder
 from tiny_tasks import search_config
 
 from search.run.events import EventKind
+from search.run.outcome.summary import Summary
 from search.run.search import search as run_search
-from search.run.summary import Summary
 from search.study.reading import read_records
-from trainables.checkpoint import checkpoint_folder, list_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_checkpoints
 
 
 def config_of(rates: list[float], folder: Path, **sections: Any) -> dict[str, Any]:

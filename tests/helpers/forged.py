@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainables.checkpoint import _content_sum, sha256
+from trainables.checkpoints.checkpoint import _content_sum, sha256
 
 
 def forge(folder: Path, **changes: Any) -> None:

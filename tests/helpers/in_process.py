@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.run.data_record import DataChangedError
+from search.run.data.record import DataChangedError
 from search.run.search import resume as resume_search
 from search.run.search import search as run_search
 

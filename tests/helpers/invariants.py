@@ -14,7 +14,7 @@ from simulated_search import history
 import search
 from search.config.config import Config
 from search.config.stages import open_run
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
 

@@ -94,7 +94,9 @@ def on_machine(boot: str, command: Sequence[str], *, silence: float | None = Non
     """
     python, option, program, *rest = command
     assert option == "-c"
-    begin = f"from search.run import owner; owner._boot = lambda: {boot!r}; owner.HEARTBEAT_SECONDS = 0.2"
+    begin = (
+        f"from search.run.disk import owner; owner._boot = lambda: {boot!r}; owner.HEARTBEAT_SECONDS = 0.2"
+    )
     if silence is not None:
         begin += f"; owner.SILENCE_SECONDS = {silence}"
     return [python, option, f"{begin}\n{program}", *rest]

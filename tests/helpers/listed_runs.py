@@ -12,8 +12,8 @@ from simulated_search import Simulation, config_of, noisy
 from search.config.config import Config
 from search.config.document import write_yaml
 from search.listing.reading import RunReading, read_run
-from search.run.folder import RunFolder
-from search.run.owner import Owner
+from search.run.disk.folder import RunFolder
+from search.run.disk.owner import Owner
 
 RANDOM = {"name": "random", "seed": 0}
 

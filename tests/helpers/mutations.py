@@ -16,7 +16,7 @@ from search.text import value_at
 WORDS = [
     "", " ", "0", "-1", "1e-4", "null", "true", "nan", "adamw", "digits", "30m", "a/b", "../..", "/etc", "~",
     "a\0b", "a\nb", "\x1b[31m", "\ud800", "\u2028", "漢字", "🙂", "x" * 300, "x" * 5000, "${env:CANARY}",
-    "${env:UNSET}", "${env:}", "${env:${env:CANARY}}", "a.b", ".", "=", "os:system", "search.cli:main",
+    "${env:UNSET}", "${env:}", "${env:${env:CANARY}}", "a.b", ".", "=", "os:system", "search.cli.main:main",
     "tiny_tasks:FailingTask", "tiny_tasks:nothing", "no_module:X", "sgd", "muon", "lbfgs", "<<", "choice",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from in_process import search_locally
 from invariants import assert_nothing_lost, assert_same_search
 from tiny_tasks import search_config
 
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 
 ONE_BY_ONE: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},

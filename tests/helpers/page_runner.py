@@ -15,7 +15,7 @@ from rooms import ROOT
 from ruamel.yaml import YAML
 
 import search
-from search.cli import cli, main
+from search.cli.main import cli, main
 from search.config.document import read_document
 from search.config.schema import Sections
 from search.config.stages import load_config

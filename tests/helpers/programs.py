@@ -21,7 +21,7 @@ Process = subprocess.Popen[str]
 
 ROOT = Path(__file__).parents[2]
 HELPERS = ROOT / "tests" / "helpers"
-PROGRAM = [sys.executable, "-c", "from search.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from search.cli.main import main; main()"]
 """`tune-search`, also where it is not installed."""
 WINDING_DOWN = "finishing and saving the running virtual epochs"
 """Of the line that a search prints at the first Ctrl-C."""

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from trainables.rank_worker import RankWorker
 from trainables.ranks.join import leave
 from trainables.ranks.team import Answer, LostPeerError, Team
+from trainables.workers.rank_worker import RankWorker
 
 
 def serve(pipe: Connection, path: list[str]) -> None:

@@ -18,15 +18,14 @@ _TRAINABLES = """
     __init__ files storage fence findings text_file pairing process ranks imported base_options
     imported_options options best_window networks optim data folds tables shards images pictures inspect task
     supervised predicting segmentation classification regression gan
-    progress reported step validation trainer function integrations checkpoint stored arrived origin
-    tensorboard plan shareable build measure session worker rank_worker rank_actors trainable batch_probe
+    training function integrations checkpoints tensorboard plan shareable build measure session workers
+    batch_probe
 """
 _SEARCH = """
     hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm mirror
     run forecast listing fetching followers optuna_copy graphs predicting exports ensembles retraining
     commands screen reports api
-    __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_export cli_plan cli_predict
-    cli_report cli_retrain cli_submit cli_list cli_fetch cli_log cli_group cli_end cli __main__
+    __init__ cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),
@@ -109,7 +108,7 @@ def num_floors(edges: Graph) -> int:
 
 
 def room_of(module: str) -> str:
-    """`images` for `trainables.images.decode`, `trainer` for `trainables.trainer`."""
+    """`images` for `trainables.images.decode`, `trainer` for `trainables.training.trainer`."""
     return module.split(".")[1] if "." in module else "__init__"
 
 

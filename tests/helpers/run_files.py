@@ -10,7 +10,7 @@ from search.commands.damages import Damage, Verification
 from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import TrialRecord, ranked
-from trainables.checkpoint import checkpoint_folder
+from trainables.checkpoints.checkpoint import checkpoint_folder
 
 
 def records_of(run: Path) -> list[TrialRecord]:

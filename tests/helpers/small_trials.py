@@ -13,7 +13,7 @@ import torch
 from trainables.build import build_trainer, load_arrays
 from trainables.session import Record, TrialPlan, TrialSession
 from trainables.task import Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 TIMES = ("seconds", "samples_per_second")

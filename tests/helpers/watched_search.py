@@ -11,8 +11,8 @@ from rich.console import Console
 from simulated_search import SPACE, Simulation, config_of
 
 from search.config.config import Config
+from search.run.disk.folder import RunFolder
 from search.run.events import Event
-from search.run.folder import RunFolder
 from search.screen.live import LiveView, PlainView
 
 WIDE_SPACE = {

@@ -12,7 +12,7 @@ from tiny_tasks import search_config
 
 import search
 from search.addresses import local_path
-from search.cli import cli
+from search.cli.main import cli
 from search.commands.audit import audit
 from search.commands.clean import clean
 from search.commands.confirm import race

@@ -14,8 +14,8 @@ WITH_RAY = {
     "search/ray/session.py",
     "search/run/executors/ray_tune.py",
     "search/run/executors/running.py",
-    "trainables/rank_actors.py",
-    "trainables/trainable.py",
+    "trainables/workers/rank_actors.py",
+    "trainables/workers/trainable.py",
 }
 
 
@@ -50,7 +50,7 @@ def test_what_is_out_of_order_is_found() -> None:
     assert rooms.circles(edges) == [["a", "b", "c"]]
     assert rooms.circles({**edges, "c": frozenset()}) == []
     assert rooms.num_floors({**edges, "c": frozenset("d")}) == 4
-    assert "trainables.session" in rooms.graph("trainables")["trainables.trainable"]
+    assert "trainables.session" in rooms.graph("trainables")["trainables.workers.trainable"]
     assert rooms.room_of("trainables.data.stream") == "data"
 
 

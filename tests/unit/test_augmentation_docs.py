@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from search.config.stages import load_config
-from trainables.images.augment_options import JointAugmentOptions, SometimesOptions
+from trainables.images.augmentation.options import JointAugmentOptions, SometimesOptions
 
 DOCS = (Path(__file__).parents[2] / "docs/augmentation.md").read_text(encoding="utf-8")
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from trainables.images.augment import IGNORE
-from trainables.images.augment_options import ElasticOptions, JointAugmentOptions
-from trainables.images.degrade import at_low_resolution, blurred, noisy
+from trainables.images.augmentation.degrade import at_low_resolution, blurred, noisy
+from trainables.images.augmentation.flips_and_light import IGNORE
+from trainables.images.augmentation.options import ElasticOptions, JointAugmentOptions
+from trainables.images.augmentation.warp import Warp, elastic_field, warped
 from trainables.images.samples import FlatSamples, StackedSamples
 from trainables.images.source import SegmentationSource
-from trainables.images.warp import Warp, elastic_field, warped
 
 ZERO, ONE = np.zeros(3, np.float32), np.ones(3, np.float32)
 FILL = np.array([7, 8, 9], np.uint8)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.gpu.cases import fp16_on_a_cpu
 from trainables.batch_probe import BatchProbe, largest_for_all, less_margin
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 class LargeValidationTask(DigitsTask):

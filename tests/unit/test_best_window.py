@@ -19,14 +19,14 @@ from search.config.objectives import window_of
 from search.config.stages import load_config
 from search.errors import ConfigError
 from search.exports.export import export
-from search.run.folder import RunFolder
-from search.screen.text import summary_text
+from search.run.disk.folder import RunFolder
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord, best_record, ranked
 from search.text import number_text
 from trainables.best_window import best_virtual_epoch, window_means
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 
 LUCKY = (0.1, 0.9, 0.3, 0.4, 0.5)
 STEADY = (0.2, 0.5, 0.6, 0.7, 0.6)

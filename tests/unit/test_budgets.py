@@ -25,7 +25,7 @@ from search.config.config import Config
 from search.config.schema import Budget
 from search.errors import ConfigError
 from search.run.events import EventKind, Turn
-from search.run.summary import end_reason
+from search.run.outcome.summary import end_reason
 from search.schedulers.build import build_scheduler
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -16,20 +16,20 @@ from search.config.config import Config
 from search.config.document import read_values
 from search.config.stages import load_config
 from search.errors import ConfigError
-from search.run.changes import record_config
-from search.run.data_record import DataChangedError, take_data
+from search.run.before.changes import record_config
+from search.run.data.record import DataChangedError, take_data
+from search.run.disk.folder import RunFolder
 from search.run.events import Event, EventKind
-from search.run.folder import RunFolder
+from search.run.outcome.summary import summarize
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention, space_needed
 from search.run.search import search as run_search
-from search.run.summary import summarize
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from search.study.data import change_data
 from search.study.spent import read_spent
 from search.study.trial import TrialRecord
 from search.text import size_text
-from trainables.checkpoint import checkpoint_folder
+from trainables.checkpoints.checkpoint import checkpoint_folder
 from trainables.data.fingerprint import Fingerprint, Stamp
 from trainables.process.failure import FailureKind
 

@@ -14,11 +14,11 @@ from search.config.document import write_yaml
 from search.config.schema import Budget
 from search.config.stages import load_config, open_run
 from search.errors import ConfigError
-from search.run.folder import RunFolder
-from search.run.summary import StageOutcome
-from search.run.summary_file import read_summary
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import StageOutcome
+from search.run.outcome.summary_file import read_summary
 from search.screen.live import PlainView
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 

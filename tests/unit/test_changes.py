@@ -12,8 +12,8 @@ from tiny_tasks import search_config
 from search.config.document import write_yaml
 from search.config.stages import SearchConfig, load_config
 from search.errors import ConfigError
-from search.run.changes import record_config, refuse_other_problem
-from search.run.folder import RunFolder
+from search.run.before.changes import record_config, refuse_other_problem
+from search.run.disk.folder import RunFolder
 
 DATA = {"data": {"root": "/data/a"}}
 BASE = search_config(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from forged import Malicious, forge
 
-from trainables.checkpoint import (
+from trainables.checkpoints.checkpoint import (
     DamagedCheckpointError,
     checkpoint_bytes,
     checkpoint_folder,

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from in_process import search_locally
 from tiny_tasks import search_config
 
-from search.cli import cli
+from search.cli.main import cli
 from search.errors import SearchError
 from search.exports.export import export
 from search.study.reading import read_records
 from search.study.trial import ranked
-from trainables.checkpoint import checkpoint_folder, list_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 LOADING = "loading data and evaluating the checkpoint"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from search.cli import cli, main
-from search.cli_paths import nearest_path
+from search.cli.main import cli, main
+from search.cli.paths import nearest_path
 
 
 @pytest.fixture(autouse=True)

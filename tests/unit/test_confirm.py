@@ -23,12 +23,12 @@ from search.config.schema import Confirm
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.race.split import other_validation
-from search.run.folder import RunFolder
-from search.run.summary import Summary
-from search.run.summary_file import read_summary
-from search.screen.confirm_text import confirmed_lines
-from search.screen.export_text import export_text
-from search.screen.text import summary_text
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
+from search.run.outcome.summary_file import read_summary
+from search.screen.texts.confirm import confirmed_lines
+from search.screen.texts.export import export_text
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.study import JOURNAL
 

@@ -19,12 +19,12 @@ from search.commands.confirm import race
 from search.commands.verify import verify
 from search.errors import SearchError
 from search.race.plan import read_plan
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary
 from search.study.reading import read_records
 from search.study.study import JOURNAL
-from trainables.checkpoint import checkpoint_folder, list_checkpoints
+from trainables.checkpoints.checkpoint import checkpoint_folder, list_checkpoints
 
 CONFIG: dict[str, Any] = {
     "name": "raced",

@@ -17,11 +17,11 @@ import search
 from search.commands.clean import clean
 from search.commands.confirm import race
 from search.errors import SearchError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary
 from search.screen.live import PlainView
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.study import JOURNAL
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from small_trials import SEGMENTATION, small_trainer
 
-from trainables.images.augment import IGNORE
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.crops import cropped, padded_crops
+from trainables.images.augmentation.flips_and_light import IGNORE
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.classes import class_numbers
-from trainables.images.crops import cropped, padded_crops
 from trainables.segmentation.task import SegmentationTask
 
 FILL = np.zeros(3, np.uint8)

@@ -9,8 +9,8 @@ import pytest
 
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
-from search.run.data_errors import data_errors
-from search.run.first_try import _names
+from search.run.before.first_try import _names
+from search.run.data.errors import data_errors
 from trainables.findings import a_type, some
 
 PLACES = {

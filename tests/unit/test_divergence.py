@@ -7,7 +7,7 @@ import torch
 from linear_tasks import LinearTask, Scaled, train_steps
 from small_trials import CPU, small_trainer
 
-from trainables.progress import DivergedError, Progress
+from trainables.training.progress import DivergedError, Progress
 
 
 class DivergingTask(LinearTask):

@@ -13,10 +13,10 @@ from executor_suite import ExecutorSuite, Run, simulated, trained
 from tiny_tasks import search_config
 
 from search.errors import ConfigError, CutShortError, SearchError
+from search.run.disk.folder import RunFolder
 from search.run.executors.choose import executor_for
 from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
-from search.run.folder import RunFolder
 from search.run.search import search as run_search
 from search.study.journal import OvertakenError
 

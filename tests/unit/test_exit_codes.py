@@ -10,7 +10,7 @@ from in_process import search_locally
 from programs import write_config
 from tiny_tasks import search_config
 
-from search.cli import cli, main
+from search.cli.main import cli, main
 from search.errors import RefusedError
 from search.exports.export import export
 

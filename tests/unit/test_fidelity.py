@@ -12,22 +12,22 @@ from click.testing import CliRunner
 from records import NewIndexes, promote, trial
 from simulated_search import Simulation, config_of, cut_journal, num_lines, outcomes
 
-from search.cli import cli
+from search.cli.main import cli
 from search.commands.audit import audit as run_audit
 from search.config.document import write_yaml
 from search.config.schema import Asha, Sampler
 from search.errors import ConfigError
 from search.fidelity.audit import audit, read_audit, spearman
 from search.fidelity.draw import is_audited
-from search.run.folder import RunFolder, write_json
-from search.run.summary import Summary, summarize
-from search.run.summary_file import read_summary
+from search.run.disk.folder import RunFolder, write_json
+from search.run.outcome.summary import Summary, summarize
+from search.run.outcome.summary_file import read_summary
 from search.samplers.view import HalvingScores
 from search.schedulers.asha import ASHA
 from search.schedulers.base import Decision, Rungs
 from search.schedulers.rung_table import RungTable
-from search.screen.audit_text import audit_lines
-from search.screen.text import summary_text
+from search.screen.texts.audit import audit_lines
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord

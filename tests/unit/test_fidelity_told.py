@@ -10,9 +10,9 @@ from simulated_search import Simulation, config_of
 from tiny_tasks import search_config
 
 from search.commands.check import check
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.screen.live import PlainView
-from search.screen.text import check_text
+from search.screen.texts.summary import check_text
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 

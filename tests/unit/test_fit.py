@@ -10,7 +10,7 @@ from tiny_tasks import search_config
 from search.config.stages import load_config
 from search.errors import RefusedError
 from search.ray.hosts import Host
-from search.run.fit import concurrent_trials, spread_share
+from search.run.before.fit import concurrent_trials, spread_share
 
 
 def at_once(*hosts: tuple[float, float], **resources: float) -> int:

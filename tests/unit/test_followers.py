@@ -18,7 +18,7 @@ from search.errors import ConfigError
 from search.followers.destination import FollowedRun, Status
 from search.followers.look import Look
 from search.followers.sources import Piped
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.study.front import front_of
 from search.study.journal import this_process
 from trainables.process.failure import FailureKind
@@ -186,6 +186,6 @@ def test_a_missing_package_is_refused_with_the_command_that_installs_it(
 
 
 def load_loggers_packages() -> dict[str, str]:
-    from search.config.loggers import _PACKAGE
+    from search.config.sections.loggers import _PACKAGE
 
     return _PACKAGE

@@ -23,11 +23,11 @@ from search.forecast.buys import buys, range_of, scaled
 from search.forecast.costs import Costs, TrialCost
 from search.forecast.simulated_run import simulate
 from search.ray.hosts import Host
-from search.run.folder import write_json
-from search.run.forecasted import Range, read_forecast
+from search.run.before.forecasted import Range, read_forecast
+from search.run.disk.folder import write_json
 from search.run.signals import Terminated
-from search.screen.forecast_text import forecast_text
-from search.screen.text import summary_text
+from search.screen.texts.forecast import forecast_text
+from search.screen.texts.summary import summary_text
 from trainables.data.virtual_epoch import VirtualEpochs
 
 pytestmark = pytest.mark.usefixtures("no_fsync", "small_machine")

@@ -15,7 +15,7 @@ from search.forecast.buys import buys
 from search.forecast.costs import Costs, OverLimit, TrialCost
 from search.forecast.probe import _notes
 from search.forecast.simulated_run import simulate
-from search.screen.forecast_text import forecast_text
+from search.screen.texts.forecast import forecast_text
 from trainables.data.virtual_epoch import VirtualEpochs
 
 pytestmark = pytest.mark.usefixtures("no_fsync", "small_machine")

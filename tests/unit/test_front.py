@@ -21,11 +21,11 @@ from search.config.schema import Objective
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.exports.export import export
-from search.run.summary_file import read_summary
+from search.run.outcome.summary_file import read_summary
 from search.samplers.view import FrontScores
 from search.schedulers.base import Rungs
 from search.schedulers.moasha import MOASHA, FrontTable
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from search.study.front import (
     _ranks_by_peeling,
     best_first,

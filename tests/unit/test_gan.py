@@ -28,8 +28,8 @@ from trainables.gan.data import NoisySource
 from trainables.gan.metrics import GANMetrics
 from trainables.pictures import image_grid
 from trainables.predicting.noise import fixed_latents
-from trainables.progress import DivergedError, Progress
 from trainables.session import TrialSession
+from trainables.training.progress import DivergedError, Progress
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from trainables.build import build_trainer
 from trainables.gan.task import GANTask
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 GENERATOR = {"name": "own_parts:Generator"}
 DISCRIMINATOR = {"name": "own_parts:Discriminator"}

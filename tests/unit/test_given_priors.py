@@ -12,10 +12,10 @@ from tiny_tasks import search_config
 from search import api
 from search.config.document import Document
 from search.config.given_priors import DEFAULT_NAMES, Source, with_priors, with_recorded
-from search.config.recipes import RECIPES
+from search.config.sections.recipes import RECIPES
 from search.config.stages import load_config
 from search.errors import ConfigError
-from search.run.priors import resolved_priors
+from search.run.before.priors import resolved_priors
 from search.space.offers import offers
 from search.space.parse import parse_space
 

@@ -19,7 +19,7 @@ from benchmarks.gpu.checks import CHECKS, chosen
 from benchmarks.gpu.report import show, write
 from benchmarks.gpu.run import main
 from benchmarks.gpu.runner import make_all
-from trainables.checkpoint import sha256
+from trainables.checkpoints.checkpoint import sha256
 
 CPU = Context(torch.device("cpu"))
 FACTS = {

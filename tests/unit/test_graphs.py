@@ -23,11 +23,11 @@ from search.graphs.onnx import FILE, OnnxGraph
 from search.graphs.preprocess import RawColumns, RawImages, preprocessing_of
 from search.graphs.pt2 import Pt2Graph
 from search.graphs.write import GraphFormat, write_graph
-from trainables.images.augment import normalize
+from trainables.images.augmentation.flips_and_light import normalize
 from trainables.images.depth import ValueRange
 from trainables.segmentation.task import SegmentationTask
 from trainables.tables.encode import encode, fit_encoding
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 def segmenting(**model: Any) -> Trainer:

@@ -10,14 +10,14 @@ import pytest
 from programs import write_config
 from tiny_tasks import search_config
 
-from search.cli import main
+from search.cli.main import main
 from search.config.stages import load_config
 from search.errors import ConfigError
-from search.run.changes import record_config
-from search.run.data_record import DataChangedError, take_data
+from search.run.before.changes import record_config
+from search.run.data.record import DataChangedError, take_data
+from search.run.disk.folder import RunFolder
 from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
-from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.sudden_end import SuddenEnd
 from trainables.data.fingerprint import Fingerprint, Stamp

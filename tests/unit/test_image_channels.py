@@ -18,8 +18,8 @@ from PIL import Image
 from trainables.data.threads import in_threads
 from trainables.findings import SampleError
 from trainables.images import bands
-from trainables.images.augment import num_randoms
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.flips_and_light import num_randoms
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.decode import Reading, header_size, read_header
 from trainables.images.loading import load_images
 from trainables.images.options import (

@@ -10,7 +10,7 @@ import init_folders as made
 import pytest
 from click.testing import CliRunner
 
-from search.cli import cli
+from search.cli.main import cli
 from search.commands.init.command import init
 from search.config.stages import load_config
 from search.errors import SearchError

@@ -15,7 +15,7 @@ from search.commands.init.overlapping import note_of_bits
 from search.commands.init.recognized import Recognized
 from search.config.stages import load_config
 from search.errors import SearchError
-from search.screen.init_text import init_text
+from search.screen.texts.init import init_text
 
 SAVED = {
     "folders": (overlapping.as_folders, sorted(overlapping.NAMES)),

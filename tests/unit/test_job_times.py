@@ -8,7 +8,7 @@ import pytest
 from records import trial
 from simulated_search import NONE, Simulation, config_of
 
-from search.run.job_times import JobTimes
+from search.run.outcome.job_times import JobTimes
 from search.study.times import Times
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -14,7 +14,7 @@ from recorder import Recorder
 from run_files import only
 from tiny_tasks import search_config
 
-from search.cli import main
+from search.cli.main import main
 from search.commands.check import check
 from search.commands.plan import plan
 from search.commands.verify import verify

@@ -13,7 +13,7 @@ import pytest
 from programs import HELPERS, ROOT
 from ruamel.yaml import YAML
 
-from search.cli import cli
+from search.cli.main import cli
 
 SCHEMA = json.loads((HELPERS / "rayjob_schema.json").read_text(encoding="utf-8"))
 

@@ -9,9 +9,9 @@ from small_trials import CPU, SEGMENTATION, assert_identical, small_trainer
 from torch.nn import functional as F
 
 from trainables.optim.precision import Precision
-from trainables.progress import DivergedError, Progress
 from trainables.regression.task import RegressionTask
 from trainables.segmentation.task import SegmentationTask
+from trainables.training.progress import DivergedError, Progress
 
 REGRESSION = {
     "data": {"source": "diabetes"},

@@ -13,19 +13,19 @@ from records import promote, trial
 from simulated_search import Simulation, config_of, outcomes
 from tiny_tasks import search_config
 
-from search.config.limits import Limits, measured_text, quantity_text
-from search.config.quantities import parse_latency, parse_number
+from search.config.sections.limits import Limits, measured_text, quantity_text
+from search.config.sections.quantities import parse_latency, parse_number
 from search.config.stages import load_config
 from search.errors import ConfigError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.run.limits import over_limit
-from search.run.opened import Run
+from search.run.outcome.opened import Run
+from search.run.outcome.summary_file import read_summary
 from search.run.recovery import recovery_of
-from search.run.summary_file import read_summary
 from search.samplers.view import HalvingScores, StudyView
 from search.schedulers.asha import ASHA
 from search.schedulers.base import NoScheduler, Rungs
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.trial import Outcome
 

@@ -13,7 +13,7 @@ from tiny_tasks import search_config
 
 from search.run import limits as rules
 from search.run.limits import all_over
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.spent import read_spent, spent_by
 from search.study.study import JOURNAL

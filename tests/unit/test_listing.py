@@ -17,17 +17,17 @@ from listed_runs import asked, begun, own_owner, written_keys
 from run_files import snapshot
 
 import search
-from search.cli import cli
+from search.cli.main import cli
 from search.listing.find import find_runs, size_of
 from search.listing.runs import ListedRun
 from search.listing.show import ShownRun
 from search.listing.state import State
-from search.run import heartbeat, owner
-from search.run.heartbeat import FORGOTTEN_SECONDS, Listener
-from search.run.owner import SILENCE_SECONDS, Owner
-from search.run.summary import Summary
+from search.run.disk import heartbeat, owner
+from search.run.disk.heartbeat import FORGOTTEN_SECONDS, Listener
+from search.run.disk.owner import SILENCE_SECONDS, Owner
+from search.run.outcome.summary import Summary
 from search.screen.columns import terminal_width
-from search.screen.list_text import runs_text
+from search.screen.texts.list import runs_text
 from search.study.reading import read_records
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

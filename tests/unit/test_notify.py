@@ -11,11 +11,11 @@ from answering_server import Answering, answering
 from listed_runs import RANDOM, begun
 from simulated_search import by_number, config_of
 
-from search.config.loggers import Notify
+from search.config.sections.loggers import Notify
 from search.followers.destination import DestinationError
 from search.followers.look import Look
 from search.followers.notify import NotifyDestination
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 VALUES = [0.1, 0.4, 0.2, 0.6, 0.5, 0.7]

@@ -18,7 +18,7 @@ from tiny_tasks import search_config
 import search
 from search.errors import RefusedError, SearchError
 from search.optuna_copy.trials import OptunaTrials
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.study.data import change_data
 from search.study.trial import Outcome
 from trainables.process.failure import FailureKind

@@ -26,9 +26,9 @@ from overlapping import (
 )
 from PIL import Image
 
-from trainables.images.augment import num_randoms
-from trainables.images.augment_options import JointAugmentOptions
-from trainables.images.crops import cropped
+from trainables.images.augmentation.crops import cropped
+from trainables.images.augmentation.flips_and_light import num_randoms
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.masks.packed import counts_of_classes, holds, packed, unpacked
 from trainables.images.samples import LoadedImages
 from trainables.inspect.images import MaskInspection

@@ -19,7 +19,7 @@ from trainables.imported_options import ImportedData
 from trainables.segmentation.task import SegmentationTask
 from trainables.supervised.datasets import OwnSource
 from trainables.task import Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 DATA = {"source": "own_parts:Streets", "class_names": ["dark", "light"]}
 

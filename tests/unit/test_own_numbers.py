@@ -15,7 +15,7 @@ from trainables.build import build_trainer, load_arrays
 from trainables.data.notes import heard_notes
 from trainables.data.source import as_source
 from trainables.regression.task import RegressionTask
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 LENGTHS = {"source": "own_parts:Lengths"}
 MODEL = {"name": "own_parts:Flattened"}

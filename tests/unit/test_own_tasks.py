@@ -17,7 +17,7 @@ from trainables.build import build_trainer, load_arrays
 from trainables.networks.own import begin_with, check_model
 from trainables.options import TrialOptions
 from trainables.task import Task
-from trainables.trainer import Trainer
+from trainables.training.trainer import Trainer
 
 
 class Net(nn.Module):

@@ -10,7 +10,7 @@ import pytest
 from records import Records, trial
 from simulated_search import FLAT_SPACE as SPACE
 
-from search.config.pbt import Pbt
+from search.config.sections.pbt import Pbt
 from search.schedulers.base import Decision
 from search.schedulers.explore import explored
 from search.schedulers.pbt import PBT

@@ -15,15 +15,15 @@ from populations import of_a_population
 from simulated_search import FLAT_SPACE, Simulation, config_of
 
 import search
-from search.cli import cli
+from search.cli.main import cli
 from search.commands.audit import why_nothing
 from search.errors import SearchError
-from search.run.folder import RunFolder
-from search.run.opened import Run
-from search.run.summary import Summary
-from search.screen.export_text import export_text
+from search.run.disk.folder import RunFolder
+from search.run.outcome.opened import Run
+from search.run.outcome.summary import Summary
 from search.screen.live import PlainView
-from search.screen.text import summary_text
+from search.screen.texts.export import export_text
+from search.screen.texts.summary import summary_text
 from search.study.lineage import measured_at, schedule_of
 from search.study.reading import read_records
 from search.study.trial import TrialRecord

@@ -10,12 +10,12 @@ from simulated_search import NONE, Simulation, config_of
 from search.config.schema import Resources
 from search.errors import SearchError
 from search.ray.hosts import Host
+from search.run.disk.folder import RunFolder
 from search.run.executor import Jobs
 from search.run.executors import placement
 from search.run.executors.placement import Placement, wait_for_hosts
 from search.run.executors.ray_tune import StudyScheduler, failure_in, of_leaving_host
 from search.run.executors.running import RunningJob, RunningJobs
-from search.run.folder import RunFolder
 from search.run.limits import may_retry
 from search.study.reading import read_records
 from search.study.study import JOURNAL

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from search.screen.progress_bar import ProgressBar
-from search.screen.text import retraining_progress
+from search.screen.texts.summary import retraining_progress
 
 
 class Terminal(io.StringIO):

@@ -24,13 +24,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 from tiny_tasks import DigitsTask, search_config
 
-from search.cli import main
+from search.cli.main import main
 from search.config.config import Config
 from search.config.document import write_yaml, yaml_text
 from search.config.stages import load_config, open_run
 from search.config.yaml import parse_yaml
 from search.errors import ConfigError
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.schedulers.build import build_scheduler
 from search.study.reading import read_records
 from search.study.study import JOURNAL

@@ -17,8 +17,8 @@ from tiny_tasks import search_config
 
 from search.config.config import Config
 from search.config.stages import load_config
-from search.run.folder import RunFolder
-from search.run.provenance import own_code, record_provenance, task_source, working_folder
+from search.run.before.provenance import own_code, record_provenance, task_source, working_folder
+from search.run.disk.folder import RunFolder
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from search.reports.opened import OpenedRun, open_for_report
 from search.reports.page import page_of
 from search.reports.pictures import _embedded
 from search.reports.sure import _lead, noise_of
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.study.reading import read_records
 from search.study.study import SearchStudy
 

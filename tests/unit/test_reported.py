@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.reported import OF_A_REPORT, OF_THE_TRAINER, begun, check_loss, numbers
+from trainables.training.reported import OF_A_REPORT, OF_THE_TRAINER, begun, check_loss, numbers
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from simulated_search import Simulation
 from tiny_tasks import search_config
 
 from search.config.stages import load_config
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 from search.run.retention import CheckpointRetention, trials_to_keep
 from search.space.parse import parse_space
 from search.study.front import front_of
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
-from trainables.checkpoint import checkpoint_bytes, checkpoint_folder
+from trainables.checkpoints.checkpoint import checkpoint_bytes, checkpoint_folder
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 

@@ -10,7 +10,7 @@ from in_process import search_locally
 from tiny_tasks import search_config
 
 import search
-from search.screen.text import retraining_text
+from search.screen.texts.summary import retraining_text
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 

@@ -10,10 +10,10 @@ from in_process import resume_locally, search_locally
 from invariants import assert_nothing_lost
 from tiny_tasks import AccuracyMetrics, DigitsTask, search_config
 
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
+from search.run.outcome.summary import Summary
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary
-from search.screen.text import summary_text
+from search.screen.texts.summary import summary_text
 from search.study.reading import read_records
 from search.study.trial import Outcome
 

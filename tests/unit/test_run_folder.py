@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from search.errors import SearchError
-from search.run.folder import RunFolder, write_json
+from search.run.disk.folder import RunFolder, write_json
 
 _OWNER = """
 import signal, sys
 from pathlib import Path
-from search.run.folder import RunFolder
+from search.run.disk.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).owned():
     print("owned", flush=True)
     signal.pause()

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from jsonschema import Draft7Validator
 from rooms import ROOT
 
-from search.cli import cli
+from search.cli.main import cli
 from search.commands.init.command import init
 from search.commands.schema import BUNDLED, NAME, schema, text
 from search.config.document import read_document

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from tiny_tasks import search_config
 
-from search.cli import cli
-from search.config.loggers import Notify, as_notify
+from search.cli.main import cli
 from search.config.secrets import has_secret, has_secret_of_people
+from search.config.sections.loggers import Notify, as_notify
 from search.config.stages import load_config
 from search.errors import ConfigError
 from trainables.storage.address import SecretError, checked_address, without_password

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.images.augment import IGNORE, flip, normalize, window_of
-from trainables.images.augment_options import JointAugmentOptions
-from trainables.images.crops import cropped
+from trainables.images.augmentation.crops import cropped
+from trainables.images.augmentation.flips_and_light import IGNORE, flip, normalize, window_of
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.samples import FlatSamples, StackedSamples
 from trainables.images.source import SegmentationSource
 

@@ -9,7 +9,7 @@ from mask_folders import load, names, samples, write
 from PIL import Image
 
 from trainables.images import samples as samples_module
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.options import MaskDatasetsOptions
 from trainables.images.source import SegmentationSource
 

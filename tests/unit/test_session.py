@@ -23,11 +23,11 @@ from small_trials import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_tasks import DigitsTask
 
-from trainables.checkpoint import load_newest
+from trainables.checkpoints.checkpoint import load_newest
 from trainables.data.prepared import data_key
 from trainables.process.process_state import clean_process
-from trainables.progress import Progress
 from trainables.session import TrialSession, load_task_class
+from trainables.training.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("small_machine")
 

@@ -11,7 +11,7 @@ from small_trials import (
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainables.checkpoint import list_checkpoints, load_newest, read_checkpoint
+from trainables.checkpoints.checkpoint import list_checkpoints, load_newest, read_checkpoint
 from trainables.session import TrialSession
 
 pytestmark = pytest.mark.usefixtures("small_machine")

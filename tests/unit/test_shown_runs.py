@@ -15,18 +15,18 @@ from simulated_search import by_number
 from tiny_tasks import search_config
 
 import search
-from search.cli import cli
+from search.cli.main import cli
 from search.errors import RefusedError, SearchError
 from search.listing.show import ShownRun, ShownTrial
-from search.run.summary import Summary
+from search.run.outcome.summary import Summary
 from search.schedulers.hyperband import Hyperband
 from search.schedulers.rung_table import RungTable
 from search.screen.curve import curve_lines
-from search.screen.show_text import run_text
-from search.screen.shown_trial_text import trial_text
+from search.screen.texts.show import run_text
+from search.screen.texts.shown_trial import trial_text
 from search.study.reading import read_records
 from search.study.trial import ranked
-from trainables import checkpoint as checkpoint_module
+from trainables.checkpoints import checkpoint as checkpoint_module
 from trainables.process.failure import FailureKind
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -17,13 +17,13 @@ from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, load_config
 from search.errors import ConfigError, RefusedError
 from search.ray.hosts import Host
+from search.run.before.fit import absent, bundle, concurrent_trials, sizes_text
+from search.run.before.largest_batch import by_size
+from search.run.disk.folder import RunFolder
 from search.run.executor import Jobs
 from search.run.executors.placement import Placement
 from search.run.executors.room import Claim, has_room
 from search.run.executors.running import RunningJob, RunningJobs
-from search.run.fit import absent, bundle, concurrent_trials, sizes_text
-from search.run.folder import RunFolder
-from search.run.largest_batch import by_size
 from search.run.search import search as run_search
 from search.space.space import Resolved
 from trainables.session import TrialPlan

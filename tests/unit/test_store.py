@@ -16,9 +16,9 @@ from search.fetching.listed import list_stored
 from search.listing.state import State
 from search.mirror.claim import take
 from search.mirror.mirror import Mirror
+from trainables.checkpoints.stored import TrialStore
 from trainables.storage.errors import StorageError
 from trainables.storage.store import Store
-from trainables.stored import TrialStore
 
 
 def no_line(text: str) -> None:

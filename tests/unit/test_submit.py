@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from programs import write_config
 
-from search.cli import main
+from search.cli.main import main
 from search.commands.submit import submit
 from search.errors import ConfigError, RefusedError
 

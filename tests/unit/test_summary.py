@@ -11,10 +11,10 @@ from simulated_search import FLAT_SPACE, Simulation, by_number, config_of
 
 from search.commands.check import Check
 from search.exports.export import Export
-from search.run.folder import RunFolder, write_json
-from search.run.summary import Summary, join, summarize
-from search.screen.export_text import export_text
-from search.screen.text import check_text, summary_text
+from search.run.disk.folder import RunFolder, write_json
+from search.run.outcome.summary import Summary, join, summarize
+from search.screen.texts.export import export_text
+from search.screen.texts.summary import check_text, summary_text
 from trainables.process.failure import FailureKind
 
 FALLING = [0.9 - number / 100 for number in range(30)]

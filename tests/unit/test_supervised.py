@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from search.errors import SearchError
 from trainables.build import load_arrays, try_options
 from trainables.classification.task import ClassificationTask
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.imported_options import ImportedCall
 from trainables.regression.task import RegressionTask
 from trainables.segmentation.losses import MixedLoss

@@ -17,8 +17,8 @@ from small_trials import SEGMENTATION, assert_identical, small_trainer
 from tiny_tasks import DigitsTask
 from torch.utils.data import DataLoader, IterableDataset
 
-from trainables.progress import Progress
 from trainables.segmentation.task import SegmentationTask
+from trainables.training.progress import Progress
 
 # Virtual epochs
 

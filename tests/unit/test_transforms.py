@@ -13,10 +13,10 @@ import torch
 
 from trainables.classification.mixup import ClassificationSource
 from trainables.classification.options import AugmentOptions
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.options import JointAugmentOptions
+from trainables.images.augmentation.transforms import Transforms
 from trainables.images.samples import StackedSamples
 from trainables.images.source import SegmentationSource
-from trainables.images.transforms import Transforms
 from trainables.imported_options import ImportedJointTransform, ImportedTransform
 
 DRAWS = np.random.default_rng(3).random((12, 8))

@@ -10,7 +10,7 @@ from watched_search import live_view, rendered, watched
 
 from search.run.events import Event, EventKind
 from search.screen.live import PlainView
-from search.screen.trial_text import params_text
+from search.screen.texts.trial import params_text
 from search.text import value_text
 from trainables.process.failure import FailureKind
 

@@ -12,8 +12,8 @@ from tiny_tasks import search_config
 from watched_search import live_view, rendered, watched
 
 from search.config.config import Config
-from search.config.limits import quantity_text
 from search.config.schema import Objective
+from search.config.sections.limits import quantity_text
 from search.config.stages import load_config
 from search.study.front import front_of
 from search.study.trial import TrialRecord

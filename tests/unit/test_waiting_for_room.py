@@ -18,6 +18,7 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
+from search.run.disk.folder import RunFolder
 from search.run.events import Turn
 from search.run.executor import Jobs
 from search.run.executors import placement
@@ -26,10 +27,9 @@ from search.run.executors.placement import Placement, wait_for_hosts
 from search.run.executors.ray_tune import StudyScheduler
 from search.run.executors.room import Claim, has_room
 from search.run.executors.running import RunningJob, RunningJobs
-from search.run.folder import RunFolder
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.trainable import RESULT, Result
-from trainables.worker import Started
+from trainables.workers.trainable import RESULT, Result
+from trainables.workers.worker import Started
 
 SMALL, MIDDLE, LARGE = 8, 16, 32
 LENGTHS = VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=1200)

@@ -10,7 +10,7 @@ import torch
 from small_trials import assert_identical, digits_plan, everything, run
 from tiny_tasks import DigitsTask
 
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoints.checkpoint import list_checkpoints
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import (
     TRACE_FILE,
@@ -21,7 +21,7 @@ from trainables.process.failure import (
     take_failure,
 )
 from trainables.process.process_state import ProcessState
-from trainables.worker import Started, TrialWorker
+from trainables.workers.worker import Started, TrialWorker
 
 TESTS = Path(__file__).parents[1] / "helpers"
 

@@ -10,10 +10,10 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from trainables.classification.options import AugmentOptions
-from trainables.images.augment import normalize
+from trainables.images.augmentation.flips_and_light import normalize
+from trainables.images.augmentation.transforms import Transforms
 from trainables.images.samples import Samples
 from trainables.images.source import ImageSource
-from trainables.images.transforms import Transforms
 
 FLIP, DOWN, RIGHT, PARTNER, LAMBDA, PARTNER_FLIP, PARTNER_DOWN, PARTNER_RIGHT = range(8)
 """Columns of the random numbers; fixed, so that switching one augmentation on leaves the others alike."""

@@ -1,4 +1,4 @@
-"""Runs a training function one virtual epoch at a time, as `trainables.trainer.Trainer` runs a task."""
+"""Runs a training function one virtual epoch at a time, as `training.trainer.Trainer` runs a task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.suspended import Suspended
 from trainables.function.trial import Trial
 from trainables.process.process_state import RandomStates, seed_everything
-from trainables.trainer import Counters
+from trainables.training.trainer import Counters
 
 _READY = object()
 

@@ -16,7 +16,7 @@ from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.findings import a_type
 from trainables.function.state import PlainState, Tracked
 from trainables.function.values import Values
-from trainables.reported import OF_A_REPORT
+from trainables.training.reported import OF_A_REPORT
 
 STREAM = "batches"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.hf_datasets import RowReader, find_rows, folds_of_rows
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes

@@ -9,13 +9,20 @@ import torch
 from torch import Tensor
 
 from trainables.data.stream import Order
-from trainables.images.augment import IGNORE, flip, normalize, num_randoms, pad_together, rotate_90
-from trainables.images.augment_options import JointAugmentOptions
-from trainables.images.crops import cropped
-from trainables.images.degrade import cut_out, degraded
-from trainables.images.mixing import drawn_pastes
+from trainables.images.augmentation.crops import cropped
+from trainables.images.augmentation.degrade import cut_out, degraded
+from trainables.images.augmentation.flips_and_light import (
+    IGNORE,
+    flip,
+    normalize,
+    num_randoms,
+    pad_together,
+    rotate_90,
+)
+from trainables.images.augmentation.mixing import drawn_pastes
+from trainables.images.augmentation.options import JointAugmentOptions
+from trainables.images.augmentation.transforms import Transforms
 from trainables.images.samples import Samples, StackedSamples, size_of
-from trainables.images.transforms import Transforms
 
 
 class ImageSource:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainables.findings import Finding, SampleError, sample_error
 from trainables.images import kinds
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.decode import (
     Reading,
     header_size,

@@ -12,8 +12,8 @@ import numpy as np
 from trainables.data.threads import num_threads
 from trainables.findings import Finding, Kind, SampleError, short_name, some
 from trainables.images import kinds
-from trainables.images.augment import IGNORE
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.flips_and_light import IGNORE
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.found import FoundImages, find_images

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainables.data.source import Batch, BatchSource
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.masks.packed import counts_of_classes
 from trainables.pictures import FIRST_CHANNELS, coloured, palette, shown_channels
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from trainables.base_options import VALIDATES, Fraction, Name, Options
 from trainables.folds.options import FoldOptions
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augmentation.options import JointAugmentOptions
 from trainables.images.options import (
     MaskDatasetsOptions,
     MaskFolderOptions,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.masks.packed import unpacked
 from trainables.segmentation.losses import DICE_SMOOTH, MixedLoss
 

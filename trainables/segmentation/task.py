@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, to_device
-from trainables.images.augment import IGNORE, pad_together
-from trainables.images.augment_options import JointAugmentOptions, OversampleOptions
+from trainables.images.augmentation.crops import padded_crops
+from trainables.images.augmentation.flips_and_light import IGNORE, pad_together
+from trainables.images.augmentation.options import JointAugmentOptions, OversampleOptions
 from trainables.images.classes import class_numbers, given_class_weights
-from trainables.images.crops import padded_crops
 from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.masks.packed import packed_tensor

@@ -11,13 +11,13 @@ import torch
 from search.config.config import Config
 from search.errors import RefusedError
 from search.ray.hosts import Host
+from search.run.before.fit import concurrent_trials
 from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs
-from search.run.fit import concurrent_trials
 from trainables.process.cores import num_cores
 from trainables.process.failure import Failure, FailureKind, TrialError, take_failure
 from trainables.session import TrialPlan
-from trainables.worker import TrialWorker
+from trainables.workers.worker import TrialWorker
 
 
 class LocalExecutor(Executor):

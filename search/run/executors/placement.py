@@ -12,9 +12,7 @@ from search.config.schema import Resources
 from search.errors import SearchError
 from search.ray.hosts import Host, asked_for
 from search.ray.preflight import Preflight
-from search.run.executor import Note
-from search.run.executors.room import Claim, has_room
-from search.run.fit import (
+from search.run.before.fit import (
     absent,
     at_once,
     bundle,
@@ -24,6 +22,8 @@ from search.run.fit import (
     sizes_text,
     spread_share,
 )
+from search.run.executor import Note
+from search.run.executors.room import Claim, has_room
 from search.text import counted
 
 _LOOK_SECONDS = 10.0
@@ -88,7 +88,7 @@ class Placement:
 
     @property
     def sizes_text(self) -> str:
-        """See `search.run.fit.sizes_text`."""
+        """See `search.run.before.fit.sizes_text`."""
         return sizes_text(self._resources, self._hosts)
 
     def has_room(self, running: Sequence[Claim], wanted: Claim) -> bool:

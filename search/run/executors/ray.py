@@ -10,11 +10,11 @@ from search.config.config import Config
 from search.ray.patches import started_here, tune_keeps_nothing
 from search.ray.preflight import Needs, Preflight
 from search.ray.session import RaySession, quiet_tune
+from search.run.before.fit import absent, concurrent_trials, sizes_text
 from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs
 from search.run.executors.needs import needs_of
 from search.run.executors.placement import Placement, wait_for_hosts
-from search.run.fit import absent, concurrent_trials, sizes_text
 
 log = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ from trainables.process.failure import (
     discard_hang_trace,
     take_failure,
 )
-from trainables.trainable import RESULT, TrialTrainable
+from trainables.workers.trainable import RESULT, TrialTrainable
 
 repair_tune()
 

@@ -16,7 +16,7 @@ class Claim:
     """What one job asks of Ray."""
 
     bundle: Mapping[str, float]
-    """What each of its workers takes of a host, see `search.run.fit.bundle`."""
+    """What each of its workers takes of a host, see `search.run.before.fit.bundle`."""
     workers: int = 1
     node: str = ""
     """Ray's id of the host where its first worker is; empty while that is not known."""

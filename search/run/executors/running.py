@@ -16,8 +16,8 @@ from search.run.executors.placement import Placement
 from search.run.executors.room import Claim
 from trainables.process.failure import Failure, FailureKind, hang_trace_is_due, keep_hang_trace
 from trainables.session import TrialPlan
-from trainables.trainable import Result
-from trainables.worker import Started
+from trainables.workers.trainable import Result
+from trainables.workers.worker import Started
 
 _PENDING_SECONDS = 60.0
 """After which Ray lacks room where some was counted, as when half of each of two GPUs is free."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.layouts.base import Convention, Layout, Parts
 from trainables.images.layouts.files import pair_parts
 from trainables.images.layouts.root import DataRoot

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from trainables.findings import some
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.formats import NAMES, SUFFIXES
 from trainables.images.layouts.base import Convention, Layout, Parts
 from trainables.images.layouts.files import Files

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.findings import some
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.layouts.base import Convention
 from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MOST_OVERLAPPING, MaskOptions

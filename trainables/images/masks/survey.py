@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from trainables.data.threads import in_threads, num_threads
 from trainables.findings import Kind
 from trainables.images import kinds
-from trainables.images.augment import IGNORE
+from trainables.images.augmentation.flips_and_light import IGNORE
 from trainables.images.masks.colours import palette_conflict, proposed
 from trainables.images.masks.edges import Edges, edges_of, told
 from trainables.images.masks.labels import MOST_CLASSES, are_objects, objects_text
