@@ -163,7 +163,7 @@ def check(
         seconds_per_step=tried.seconds_per_step,
         seconds_per_validation=tried.seconds_per_validation,
         metrics=tried.metrics,
-        rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
+        rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths, scheduler.first_bracket),
         steps_per_virtual_epoch=steps,
         **_expected(loaded, scheduler, lengths, tried, concurrency),
         budget=budget_text(budget, lengths),

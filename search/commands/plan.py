@@ -152,8 +152,9 @@ def _scheduler(config: Config, lengths: VirtualEpochs) -> str:
     asked, length = config.scheduler, config.budget.max_virtual_epochs
     if not hasattr(asked, "reduction_factor"):
         return f"{asked.name}, up to {length} virtual epochs"
-    rungs = build_scheduler(config).rungs
-    at = f"{rungs.describe(length, lengths)} {rungs.axis.replace('_', ' ')}"
+    scheduler = build_scheduler(config)
+    rungs = scheduler.rungs
+    at = f"{rungs.describe(length, lengths, scheduler.first_bracket)} {rungs.axis.replace('_', ' ')}"
     return f"{asked.name}, rungs at {at}, up to {length} virtual epochs"
 
 

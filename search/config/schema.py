@@ -123,8 +123,9 @@ class Asha(_Asha):
     name: Literal["asha"] = "asha"
     """The default, also of a section without `name`."""
     grace_period: Count | Literal["auto"] = "auto"  # type: ignore[assignment]
-    """auto: the first of the rungs from 1 on whose ranks agree with those at the deepest one, as measured
-    during the search; 1 where rungs are not counted in virtual epochs, and with several objectives."""
+    """auto: the first of the rungs from 1 on that lies beyond the warm-up that all trials have and whose
+    ranks agree with those at the deepest one, as measured during the search; 1 where rungs are not counted
+    in virtual epochs, and with several objectives."""
 
 
 class AshaStop(_Asha):

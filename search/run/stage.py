@@ -39,6 +39,7 @@ from search.run.sudden_end import SuddenEnd
 from search.samplers.build import sampler_of
 from search.samplers.first_try import try_sampler
 from search.schedulers.build import build_scheduler
+from search.schedulers.warmup import early_rung_note
 from search.study.journal import JournalWriteError, OvertakenError, drop_half_line
 from search.study.reading import read_records
 from search.study.study import SearchStudy
@@ -187,6 +188,8 @@ def _notes(config: Config, changes: Sequence[str]) -> Iterator[str]:
     if not config.space.names and trials != 1:
         of_all = "all trials" if trials is None else f"all {trials} trials"
         yield f"nothing is searched: {of_all} have the same values"
+    if early := early_rung_note(config, build_scheduler(config)):
+        yield early
 
 
 def _take_history(

@@ -34,6 +34,7 @@ class ASHA(Scheduler):
         self, rungs: Rungs, mode: Mode, num_virtual_epochs: int, *, brackets: Brackets | None = None
     ) -> None:
         self.rungs, self.brackets = rungs, brackets
+        self.first_bracket = brackets.least if brackets else 0
         self._mode = mode
         self._num_virtual_epochs = num_virtual_epochs
 
@@ -98,7 +99,8 @@ class ASHA(Scheduler):
         if self.rungs.axis != "virtual_epochs" and lengths is None:
             return None
         amounts = [amount_of(self.rungs.axis, lengths, depth) for depth in range(1, num_virtual_epochs)]
-        total, depth, rung, left = 0, 0, self.rungs.grace_period, num_trials
+        rung = self.rungs.grace_period * self.rungs.reduction_factor**self.first_bracket
+        total, depth, left = 0, 0, num_trials
         while left >= 1 and (first := bisect_left(amounts, rung)) < len(amounts):
             # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
             while rung <= amounts[first]:

@@ -88,24 +88,28 @@ class Rungs:
         first = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
         return depths[first] if first < len(depths) else None
 
-    def describe(self, num_virtual_epochs: int, lengths: VirtualEpochs | None = None) -> str:
+    def describe(
+        self, num_virtual_epochs: int, lengths: VirtualEpochs | None = None, bracket: int = 0
+    ) -> str:
         """The rungs that a trial of full length pauses at, as text: `1, 3, 9`.
 
         Args:
             num_virtual_epochs: the full length.
             lengths: lengths of a trial's virtual epochs, needed for another axis.
+            bracket: number of rungs that it passes.
         """
+        first = self.grace_period * self.reduction_factor**bracket
         if self.axis != "virtual_epochs" and lengths is None:
-            return f"{self.grace_period}, {self.grace_period * self.reduction_factor}, …"
+            return f"{first}, {first * self.reduction_factor}, …"
         limit = amount_of(self.axis, lengths, num_virtual_epochs)
         rungs: list[str] = []
-        rung = self.grace_period
+        rung = first
         while rung < limit and len(rungs) < 8:
             rungs.append(str(rung))
             rung *= self.reduction_factor
         return ", ".join(rungs) or "none"
 
-    def num_below(self, amount: int) -> int:
+    def num_below(self, amount: float) -> int:
         """Number of rungs before that amount, in units of the axis."""
         number, rung = 0, self.grace_period
         while rung < amount:
@@ -132,6 +136,8 @@ class Scheduler:
     """
 
     rungs: Rungs = Rungs()
+    first_bracket: int = 0
+    """Rungs that no trial pauses at, as long as nothing else is measured."""
     """At which trials of different depth are compared, also by schedulers that stop by other means."""
     pauses: bool = False
     """Trials pause at rungs, and some are promoted from there."""

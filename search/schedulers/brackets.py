@@ -39,24 +39,27 @@ class Brackets:
         rungs: where trials are compared, in virtual epochs.
         mode: whether larger or smaller is better.
         num_virtual_epochs: the full length.
+        least: the bracket of trials where every rung is believed: the rungs before lie within the warm-up of
+            all learning rates, see `search.schedulers.warmup`.
     """
 
-    def __init__(self, rungs: Rungs, mode: Mode, num_virtual_epochs: int) -> None:
-        self.rungs, self._mode = rungs, mode
+    def __init__(self, rungs: Rungs, mode: Mode, num_virtual_epochs: int, least: int = 0) -> None:
+        self.rungs, self._mode, self.least = rungs, mode, least
         self.deepest = rungs.num_below(num_virtual_epochs)
         """Index of the deepest rung below full length; 0 if there is none."""
         # From each rung one in `factor` goes on, for `factor` - 1 times as long as it has been trained.
-        factor, grace = rungs.reduction_factor, rungs.grace_period
-        to_deepest = grace * (1 + (1 - 1 / factor) * max(0, self.deepest - 1))
-        deepest = grace * factor ** max(0, self.deepest - 1)
-        usual = to_deepest + (num_virtual_epochs - deepest) / factor**self.deepest
+        factor, num_pauses = rungs.reduction_factor, self.deepest - least
+        first = rungs.grace_period * factor**least
+        to_deepest = first * (1 + (1 - 1 / factor) * max(0, num_pauses - 1))
+        deepest = first * factor ** max(0, num_pauses - 1)
+        usual = to_deepest + (num_virtual_epochs - deepest) / factor**num_pauses
         self._more = deepest - to_deepest
         """Virtual epochs that a trial takes more which is let through, up to the deepest rung."""
         self._every = max(_EVERY, math.ceil(self._more / (_SHARE * usual) - _ROUNDING))
 
     def lets_through(self, number: int) -> bool:
         """Whether trial `number` goes on to the deepest rung whatever its values."""
-        return self.deepest > 1 and number % self._every == self._every // 2
+        return self.deepest - self.least > 1 and number % self._every == self._every // 2
 
     def virtual_epochs_of(self, num_trials: int) -> int:
         """What letting through takes in a search of so many trials, as long as every rung is believed."""
@@ -68,11 +71,11 @@ class Brackets:
 
     def believed(self, study: SearchStudy) -> int:
         """The bracket of a trial that is not let through: the first whose rung is believed."""
-        if self.deepest < 2:
-            return 0
+        if self.deepest - self.least < 2:
+            return self.least
         agreement = self.agreement(study)
         known = agreement.num_let_through if agreement.num_trials >= _FEWEST else 0
-        for index in range(1, self.deepest):
+        for index in range(self.least + 1, self.deepest):
             tau = (agreement.tau(index) * known + PRIOR * PRIOR_TRIALS) / (known + PRIOR_TRIALS)
             if tau >= BELIEVED:
                 return index - 1
@@ -84,9 +87,9 @@ class Brackets:
         if self.lets_through(record.number):
             return f"let through to {where}"
         earlier = (r for r in reversed(study.records[: record.number]) if not self.lets_through(r.number))
-        if record.bracket == next((r.bracket for r in earlier), 0):
-            return f"not to pause before {where}" if record.bracket else ""
-        agreement, shallower = self.agreement(study), range(1, self.deepest)
+        if record.bracket == next((r.bracket for r in earlier), self.least):
+            return f"not to pause before {where}" if record.bracket > self.least else ""
+        agreement, shallower = self.agreement(study), range(self.least + 1, self.deepest)
         rungs = ", ".join(str(self._rung(index - 1)) for index in shallower)
         taus = ", ".join(f"{agreement.tau(index):.2f}" for index in shallower)
         measured = f"ranks at {rungs} agree with those at {self._rung(self.deepest - 1)} by {taus}"

@@ -15,6 +15,7 @@ from search.schedulers.moasha import MOASHA
 from search.schedulers.optuna_pruner import OptunaPruner
 from search.schedulers.pbt import PBT
 from search.schedulers.plateau import PlateauStopping
+from search.schedulers.warmup import first_bracket
 
 
 def build_scheduler(config: Config) -> Scheduler:
@@ -31,7 +32,8 @@ def _build(config: Config) -> Scheduler:
             if config.objectives:
                 return MOASHA(rungs, config.objectives, length)
             measured = grace == "auto" and axis == "virtual_epochs"
-            return ASHA(rungs, mode, length, brackets=Brackets(rungs, mode, length) if measured else None)
+            brackets = Brackets(rungs, mode, length, first_bracket(config, rungs)) if measured else None
+            return ASHA(rungs, mode, length, brackets=brackets)
         case schema.AshaStop(grace_period=grace, reduction_factor=factor, axis=axis):
             return ASHAStopping(Rungs(grace, factor, axis), mode)
         case schema.Hyperband(grace_period=grace, reduction_factor=factor):
