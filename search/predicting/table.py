@@ -17,7 +17,7 @@ from trainables.files import atomic_write, partial_path
 from trainables.predicting.classifier import Classifier
 from trainables.predicting.model import MemoryLimitError, OutputError, memory_limits
 from trainables.predicting.regressor import Regressor
-from trainables.predicting.rows import not_a_number, notes_on_unknown, raw_columns, wrong_cells
+from trainables.predicting.rows import not_a_number, notes_on_columns, raw_columns, wrong_cells
 from trainables.tables.csv_file import read_csv
 from trainables.tables.encoded import encode
 from trainables.tables.options import CSVOptions
@@ -94,7 +94,9 @@ def predict_table(
     sound = np.array([row for row in range(len(sheet)) if row not in wrong], np.int64)
     columns = [(raw_columns(sheet.take(sound).columns, inputs), inputs) for inputs in model.row_inputs]
     encoded = np.concatenate([encode(raw, inputs.columns) for raw, inputs in columns], axis=1)
-    notes = dict.fromkeys(note for raw, inputs in columns for note in notes_on_unknown(raw, inputs))
+    notes: dict[str, str] = {}
+    for raw, inputs in columns:
+        notes = notes_on_columns(raw, inputs) | notes
     beside = [name for name in sheet.columns if name in sheet.row_numbers]
     header = [LINE, *beside, *([_target(model)] if isinstance(model, Regressor) else _class_columns(model))]
     rows: list[Cells] = [header]
@@ -108,7 +110,7 @@ def predict_table(
         progress(min(first + _ROWS, len(encoded)), len(encoded))
     atomic_write(out / PREDICTIONS, csv_text(rows))
     named = {f"line {sheet.lines[row]}": failed[row] for row in sorted(failed)}
-    return len(rows) - 1, named, tuple(notes)
+    return len(rows) - 1, named, tuple(notes.values())
 
 
 def _row_cells(model: Classifier | Regressor, encoded: np.ndarray) -> list[Cells | OutputError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -260,6 +261,9 @@ def test_wrong_cells_and_unknown_texts_are_named_and_a_missing_column_is_refused
     (note,) = done.notes
     assert "column 'kind' holds texts that no training row has, such as 'c'" in note
     assert [row["line"] for row in rows(tmp_path / "out")] == ["2", "4", "5"]
+    new.write_text("kind,x\n" + "".join(f"a,{1000 * rng.normal():.1f}\n" for _ in range(40)))
+    (note,) = search.predict(export, new, out=tmp_path / "scaled").notes
+    assert re.search(r"column 'x': .* here and .* in training; about [\d,]+ times as large", note)
     new.write_text("kind,z\na,1\n")
     with pytest.raises(RefusedError, match=r"has no column 'x' \(which the model needs\)"):
         search.predict(export, new, out=tmp_path / "out2")

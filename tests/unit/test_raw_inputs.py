@@ -167,6 +167,51 @@ def test_texts_that_no_training_row_has_are_named() -> None:
     assert unknown_texts(columns, ROWS) == {"town": ["Rome"]}
 
 
+OF_TRAINING = {"low": 10.0, "high": 90.0, "size": 40.0}
+
+
+def of_sizes(**of_training: float) -> RowInputs:
+    column = {"name": "size", "kind": "number", "mean": 40.0, "std": 20.0, **of_training}
+    return RowInputs(columns=[column], missing=("",))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        (
+            [12_000, 30_000, 45_000, 60_000, 9_000],
+            "and 10 to 90 in training; about 750 times as large",
+        ),
+        (
+            [0.01, 0.04, 0.09, 0.05, 0.02],
+            "0.01 to 0.09 here and 10 to 90 in training; about 1,000 times",
+        ),
+        ([95, 100, 120, 140, 150], "95 to 150 here and 10 to 90 in training; these ranges do not overlap"),
+        ([-95, -10, -20, -40, -50], "these ranges do not overlap: are the units the same?"),
+        ([40_000], "40000 to 40000 here and 10 to 90 in training; far beyond all of it"),
+        ([np.nan] * 9, ""),
+        ([40.0, np.nan], ""),
+        ([0.04], ""),  # one alone may be as small
+        ([200], ""),
+        ([85, 100, 120, 140, 150], ""),
+        ([0, 0, 0, 0, 30], ""),
+    ],
+    ids=str,
+)
+def test_numbers_of_another_magnitude_than_those_of_the_training_are_told(
+    sizes: list[float], told: str
+) -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        as_rows({"size": sizes}, of_sizes(**OF_TRAINING))
+    assert [told in str(each.message) for each in heard] == ([True] if told else [])
+
+
+def test_nothing_is_told_by_an_export_that_has_no_magnitudes() -> None:
+    with warnings.catch_warnings(action="error"):
+        as_rows({"size": [40_000.0] * 9}, of_sizes())
+
+
 TABLE = """size;on;zip;lot
 12,5;true;0202;-999
 13;false;202,5;7

@@ -59,7 +59,7 @@ def test_numbers_of_validation_in_other_units_are_told(
     train = lines.write()
     column = {"a": lambda n: DRAWN[n, 0] * factor, "y": lambda n: y(n) * factor}[name]
     (message,) = doubts(train, valid_path=str(lines.write("v.csv", 30, **{name: column})))
-    assert re.search(rf"column '{name}': .* in validation and .* in training, about .* times {size}", message)
+    assert re.search(rf"column '{name}': .* in validation and .* in training; about .* times {size}", message)
 
 
 def test_ranges_that_do_not_overlap_are_told(lines: Lines) -> None:

@@ -109,7 +109,8 @@ def test_missing_numbers_are_the_training_mean(tmp_path: Path) -> None:
     table = load(write(tmp_path, "a,y\n1,0\n,0\nNA,0\n5,0\nnan,0\n"), train=4)
     np.testing.assert_allclose(table.train[:, 0], [-1.0, 0.0, 0.0, 1.0])
     np.testing.assert_array_equal(table.valid, [[0.0]])
-    assert table.encoding == [{"name": "a", "kind": "number", "mean": 3.0, "std": 2.0}]
+    statistics = {"mean": 3.0, "std": 2.0, "low": 1.0, "high": 5.0, "size": 3.0}
+    assert table.encoding == [{"name": "a", "kind": "number", **statistics}]
 
 
 def test_texts_are_one_hot_with_the_training_categories_and_others(tmp_path: Path) -> None:

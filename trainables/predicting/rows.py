@@ -10,6 +10,7 @@ import numpy as np
 
 from trainables.predicting.inference import RowInputs
 from trainables.tables.encoded import Columns, encode
+from trainables.tables.magnitude import Magnitude, other_magnitude
 from trainables.tables.numbers import LARGEST, PLAIN
 
 
@@ -24,7 +25,7 @@ def as_rows(given: Any, inputs: RowInputs) -> tuple[np.ndarray, bool]:
             of the training that says the same, such as `true`, 0202 or 202; without one they are unknown.
 
     Warns:
-        UserWarning: a text is of no training row, see `unknown_texts`.
+        UserWarning: a text is of no training row, see `unknown_texts`; or numbers are of another magnitude.
 
     Raises:
         ValueError: a column is not there, a value is none, or there is no row.
@@ -51,7 +52,7 @@ def as_rows(given: Any, inputs: RowInputs) -> tuple[np.ndarray, bool]:
     if lengths == {0}:
         raise ValueError("received no rows; give one or more")
     found = raw_columns(columns, inputs)
-    for note in notes_on_unknown(found, inputs):
+    for note in notes_on_columns(found, inputs).values():
         warnings.warn(note, stacklevel=4)  # where predict() is called
     return encode(found, inputs.columns), alone
 
@@ -97,13 +98,28 @@ def unknown_texts(columns: Columns, inputs: RowInputs) -> dict[str, list[str]]:
     return {name: texts for name, texts in found.items() if texts}
 
 
-def notes_on_unknown(columns: Columns, inputs: RowInputs) -> list[str]:
-    """What is said of each column of `unknown_texts`."""
-    return [
-        f"column {name!r} holds texts that no training row has, such as {texts[0]!r}: the model takes them "
-        "all for one that it never saw"
+def notes_on_columns(columns: Columns, inputs: RowInputs) -> dict[str, str]:
+    """By column, what is unlike the training: texts that are unknown, numbers in other units."""
+    unknown = {
+        name: f"column {name!r} holds texts that no training row has, such as {texts[0]!r}: the model takes "
+        "them all for one that it never saw"
         for name, texts in unknown_texts(columns, inputs).items()
-    ]
+    }
+    return unknown | _notes_on_magnitude(columns, inputs)
+
+
+def _notes_on_magnitude(columns: Columns, inputs: RowInputs) -> dict[str, str]:
+    notes = {}
+    for entry in inputs.columns:
+        training = Magnitude.recorded(entry)
+        if training is None:
+            continue
+        numbers = columns[entry["name"]]
+        numbers = numbers[~np.isnan(numbers)]
+        if found := other_magnitude(numbers, training):
+            ranges = f"{Magnitude.of(numbers)} here and {training} in training"
+            notes[entry["name"]] = f"column {entry['name']!r}: {ranges}; {found}"
+    return notes
 
 
 def _text(value: Any, entry: Mapping[str, Any], inputs: RowInputs) -> str:

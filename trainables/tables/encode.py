@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainables.tables.encoded import Columns, Encoding, encode
+from trainables.tables.magnitude import Magnitude
 from trainables.tables.missing import option_line, spells_missing
 from trainables.tables.numbers import are_dates
 from trainables.tables.options import CSVOptions
@@ -175,6 +176,9 @@ def fit_column(name: str, values: np.ndarray) -> dict[str, Any] | None:
     if values.dtype == np.float64:
         known = values[~np.isnan(values)]
         mean, std = mean_and_std(known) if len(known) else (0.0, 0.0)
-        return {"name": name, "kind": "number", "mean": mean, "std": std} if std else None
+        if not std:
+            return None
+        size = Magnitude.of(known)._asdict()
+        return {"name": name, "kind": "number", "mean": mean, "std": std, **size}
     categories = np.unique(values).tolist()
     return {"name": name, "kind": "text", "categories": categories} if len(categories) > 1 else None

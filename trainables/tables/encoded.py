@@ -11,7 +11,8 @@ Columns = Mapping[str, np.ndarray]
 """Values by name: float64 [N] with NaN where one is missing, or texts [N]."""
 
 Encoding = list[dict[str, Any]]
-"""For each used column `name` and `kind`: number with `mean` and `std`, or text with `categories`."""
+"""For each used column `name` and `kind`: number with `mean`, `std` and its `Magnitude` in the training rows,
+or text with `categories`."""
 
 
 def encode(columns: Columns, encoding: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -9,15 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.findings import some
+from trainables.tables.magnitude import Magnitude, other_magnitude
 from trainables.tables.missing import option_line
 from trainables.tables.read import Sheets
 from trainables.tables.spelling import folded, quoted
 
 SHOWN = 3
 _ENOUGH = 5
-"""Rows of each part from which on ranges that do not overlap are no chance."""
-_OTHER_UNIT = 30.0
-"""Ratio of the medians of absolute values beyond which units differ: by 100 or 1000, give or take chance."""
+"""Rows of each part, with fewer of which nothing is told of numbers."""
 
 
 class Shift(NamedTuple):
@@ -67,13 +66,7 @@ def number_shift(name: str, sheets: Sheets) -> Shift | None:
     train, valid = (numbers[~np.isnan(numbers)] for numbers in (s.numbers(name) for s in sheets))
     if min(len(train), len(valid)) < _ENOUGH:
         return None
-    ranges = [f"{part.min():.6g} to {part.max():.6g}" for part in (valid, train)]
-    message = f"column {name!r}: {ranges[0]} in validation and {ranges[1]} in training"
-    sizes = [np.median(np.abs(part[part != 0])) if part.any() else 0.0 for part in (valid, train)]
-    ratio = sizes[0] / sizes[1] if all(sizes) else 1.0
-    if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
-        size = f"{ratio:,.0f} times as large" if ratio > 1 else f"{1 / ratio:,.0f} times smaller"
-        return Shift(f"{message}, about {size}; the units must agree")
-    if valid.min() > train.max() or valid.max() < train.min():
-        return Shift(f"{message}; these ranges do not overlap: are the units the same?")
-    return None
+    of_training = Magnitude.of(train)
+    found = other_magnitude(valid, of_training)
+    ranges = f"{Magnitude.of(valid)} in validation and {of_training} in training"
+    return Shift(f"column {name!r}: {ranges}; {found}") if found else None
