@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search.commands.confirm import confirm as confirm
     from search.commands.init.command import init as init
     from search.commands.plan import plan as plan
+    from search.commands.submit import submit as submit
     from search.commands.verify import verify as verify
     from search.ensembles.soup import export_soup as export_soup
     from search.exports.export import export as export

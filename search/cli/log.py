@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from search.followers.follow import Done
 
 
-@click.command(short_help="Write a run to MLflow or W&B, also while it runs.")
+@click.command(short_help="Write a run to MLflow, W&B or Trackio, also while it runs.")
 @run_argument
 @click.option(
-    "--to", required=True, type=click.Choice(["mlflow", "wandb", "notify"]), help="Where to write it."
+    "--to",
+    required=True,
+    type=click.Choice(["mlflow", "wandb", "trackio", "notify"]),
+    help="Where to write it.",
 )
 @click.option("--tracking-uri", metavar="URI", help="MLflow's server or database (see below).")
-@click.option("--project", metavar="NAME", help="W&B's project, or MLflow's experiment (see below).")
+@click.option("--project", metavar="NAME", help="W&B's or Trackio's project, or MLflow's experiment.")
 @click.option("--once", is_flag=True, help="Write what is there now, and end although the search runs.")
 @click.option("--piped", is_flag=True, hidden=True, help="Started by a search, which says how it ends.")
 def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: bool, piped: bool) -> None:
-    """Write the search in RUN to MLflow or W&B: one run for it, and one for each trial.
+    """Write the search in RUN to MLflow, W&B or Trackio: one run for it, and one for each trial.
 
     While the search runs, this follows it to its end; of an old run it writes all. What is there already is
     not written again, so the same command goes on after any interruption. The search is only read. With
@@ -33,13 +36,15 @@ def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: 
     this with each search.
 
     By default it goes where `log:` in the configuration of RUN says, or the variables MLFLOW_TRACKING_URI
-    and MLFLOW_EXPERIMENT_NAME, or WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE. docs/loggers.md has more.
+    MLFLOW_EXPERIMENT_NAME, WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, TRACKIO_PROJECT and TRACKIO_DIR.
+    docs/loggers.md has more.
 
     \b
     Examples:
       tune-search log results/seg --to mlflow --tracking-uri http://127.0.0.1:5000
       MLFLOW_TRACKING_URI=sqlite:///mlflow.db tune-search log results/seg --to mlflow --once
       WANDB_MODE=offline tune-search log results/seg --to wandb --project streets
+      tune-search log results/seg --to trackio
     """
     if piped:
         _piped(run, to)

@@ -35,7 +35,7 @@ Examples:
   tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds
   tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
   tune-search dashboard results/seg                    copy it for optuna-dashboard
-  tune-search log results/seg --to mlflow              write it to MLflow or W&B, also while it runs
+  tune-search log results/seg --to mlflow              write it to MLflow, W&B or Trackio, while it runs
   tune-search verify results/seg                       look for damaged files
   tune-search clean results/seg --dry-run              show what is no longer needed
 

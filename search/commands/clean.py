@@ -79,7 +79,7 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
     with ExitStack() as stack:
         for place in dict.fromkeys([folder, *folder.stages()]):
             if not dry_run:
-                stack.enter_context(place.owned())
+                stack.enter_context(place.owned(doing="clean"))
             elif (owner := place.owner()) is not None:
                 raise SearchError(f"{place.path} belongs to a running search: {owner}; end that one first")
         cleaning = _plan(folder, keep_trials, dry_run=dry_run)

@@ -46,7 +46,8 @@ def check_texts(tree: Any) -> Iterator[Problem]:
                 yield Problem.of(path, f"{message}; write the value, or give it with --set")
             elif name not in os.environ:
                 message = f"the environment variable {cut(name) or '(empty name)'} is not set"
-                yield Problem.of(path, f"{message}; export it, or write the path")
+                what = "path" if path[0] == "trial" else "value"
+                yield Problem.of(path, f"{message}; export it, or write the {what}")
 
 
 def _texts(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

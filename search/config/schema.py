@@ -292,7 +292,7 @@ class Sections(StageSections):
     priors: AnyPriors | None = None
     """Where domains without a prior of their own get one from; config.yaml has them beside the domains."""
     log: list[Logger] = Field(default_factory=list)
-    """Where the search is also written to, by processes of their own: `[mlflow]`, `[wandb]`, or with more."""
+    """Where the search is also written to, by processes of their own: `[mlflow]`, `[wandb]`, `[trackio]`."""
     notify: Annotated[
         Notify | None, BeforeValidator(as_notify, json_schema_input_type=str | list[str] | Notify | None)
     ] = None

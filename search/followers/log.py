@@ -1,4 +1,4 @@
-"""`tune-search log`: writes a run to MLflow or W&B, or tells people of it, while it runs or afterwards."""
+"""`tune-search log`: writes a run to MLflow, W&B or Trackio, or tells people of it, also while it runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from search.config.sections.loggers import (
     NOTIFY,
     MlflowLogger,
     Notify,
+    TrackioLogger,
     WandbLogger,
     loggers_of,
     missing_package,
@@ -45,9 +46,9 @@ def log(
 
     Args:
         run: its folder.
-        to: mlflow, wandb or notify.
+        to: mlflow, wandb, trackio or notify.
         tracking_uri: of MLflow (default: that of `log:` in the configuration, or MLFLOW_TRACKING_URI).
-        project: of W&B, or MLflow's experiment (default: as `tracking_uri`).
+        project: of W&B or Trackio, or MLflow's experiment (default: as `tracking_uri`).
         once: do not follow, and do not wait for a server that is down.
         report: called with a line, how many trials are written, and of how many.
 
@@ -60,7 +61,7 @@ def log(
     if missing := missing_package(to):
         raise RefusedError(missing)
     settings = _settings(folder, to)
-    given = {"tracking_uri": tracking_uri, "project" if to == "wandb" else "experiment": project}
+    given = {"tracking_uri": tracking_uri, "experiment" if to == "mlflow" else "project": project}
     given = {key: value for key, value in given.items() if value is not None}
     if wrong := sorted(given.keys() - _FIELDS[to]):
         raise RefusedError(f"{to} has no {' and no '.join(wrong)}; leave that out")
@@ -90,6 +91,7 @@ def log_piped(run: str | Path, to: str, source: Piped, report: Report) -> Done |
 _FIELDS = {
     "mlflow": MlflowLogger.model_fields.keys(),
     "wandb": WandbLogger.model_fields.keys(),
+    "trackio": TrackioLogger.model_fields.keys(),
     NOTIFY: frozenset[str](),
 }
 
@@ -148,6 +150,10 @@ def _opener(to: str, settings: Mapping[str, Any], folder: RunFolder) -> Callable
                 from search.followers.wandb import WandbDestination
 
                 return WandbDestination(WandbLogger.model_validate(settings), folder.path)
+            if to == "trackio":
+                from search.followers.trackio import TrackioDestination
+
+                return TrackioDestination(TrackioLogger.model_validate(settings))
             from search.followers.notify import NotifyDestination
 
             told = loggers_folder(folder) / "notify.json"

@@ -49,7 +49,7 @@ def state_of(run: RunReading, heard: Heard | None, race: Confirmed | None = None
         heard: the owner of its folder, if one lives.
         race: what its race has come to.
     """
-    if heard is not None:
+    if heard is not None and not heard.owner.doing:  # others than a search change nothing of its state
         return RunState(State.RUNNING if heard.is_certain else State.PERHAPS, heard=heard)
     summary = run.summary
     if summary is None:
@@ -58,6 +58,9 @@ def state_of(run: RunReading, heard: Heard | None, race: Confirmed | None = None
             return RunState(State.DAMAGED, reason, damaged=run.folder.summary.name)
         return RunState(State.INTERRUPTED, "it has no summary: its process was killed, or its machine died")
     records = [record for stage in run.stages for record in stage.records]
+    later = 0 < summary.sessions < sum(stage.study.session for stage in run.stages)
+    if summary.status == "failed" and later:
+        return RunState(State.INTERRUPTED, "it went on after it had failed, and was killed")
     if summary.status == "failed" and len(records) <= summary.trials:
         return RunState(State.FAILED, summary.reason)
     if summary.status != "complete":

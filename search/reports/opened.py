@@ -36,7 +36,8 @@ class Stage(StageReading):
         ):
             return []
         one, found, mark = next(iter(lengths), None), [], 0
-        while (mark := rungs.next_depth(mark, one, self.length)) < self.length:
+        first = self.scheduler.first_bracket + 1
+        while (mark := rungs.next_depth(mark, one, self.length, first)) < self.length:
             found.append(mark)
         return found
 

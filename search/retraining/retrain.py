@@ -165,7 +165,7 @@ def retrain_as(source: Path, asked: Asked, again: str, progress: Callable[[Recor
         plan = _plan(config, folder, report, asked)
         plan = with_schedule(plan, report, config.budget.max_virtual_epochs, from_scratch=from_scratch)
         folder.create("--out")
-        with folder.owned(), disk_errors(folder.path, _GOES_ON):
+        with folder.owned(doing="retrain"), disk_errors(folder.path, _GOES_ON):
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
             tell_changed_code(config, report.get("code", {}))
             found = _find_data(source, own, config, plan, again, accept=asked.accept_new_data)

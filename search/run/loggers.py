@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from threading import Event, Thread
+from typing import Any, Concatenate, ParamSpec
 
 from search.config.sections.loggers import loggers_of
 from search.config.stages import SearchConfig
@@ -28,6 +29,9 @@ STAMP_END = "| "
 """Between the time and the text of a line in the log of a logger."""
 WAIT_SECONDS = 5.0
 """After the end of a search, for its loggers."""
+MOST_STARTS = 4
+"""Of a logger in one search: one that is killed again and again would take memory from the trials."""
+_LOOK_SECONDS = 1.0
 _RUNNING: dict[Path, list[Logging]] = {}
 """Of the searches of this process, by their folders."""
 _P = ParamSpec("_P")
@@ -38,8 +42,14 @@ class Logging:
     """A process that writes a search elsewhere."""
 
     name: str
-    """mlflow, wandb or notify"""
+    """mlflow, wandb, trackio or notify"""
     process: subprocess.Popen[str] = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
+    num_starts: int = 1
+
+    def begin(self) -> None:
+        """Tell it what to write."""
+        self.say(json.dumps({"by": this_process(), "logger": self.settings}))
 
     def say(self, line: str) -> None:
         """Tell it something; it may have ended long ago."""
@@ -69,7 +79,8 @@ def with_loggers(
     def logged(config: SearchConfig, folder: RunFolder, /, *args: _P.args, **how: _P.kwargs) -> Summary:
         _start(config, folder)
         try:
-            summary = search(config, folder, *args, **how)
+            with _started_again(folder):
+                summary = search(config, folder, *args, **how)
         except BaseException as error:
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {_line(error)}"
             for logging in _RUNNING.pop(folder.path, []):
@@ -116,8 +127,14 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
     for name, settings in loggers_of(config.raw).items():
         folder.create()
         loggers_folder(folder).mkdir(mode=0o700, exist_ok=True)
-        log = (loggers_folder(folder) / f"{name}.log").open("a", encoding="utf-8")
-        process = subprocess.Popen(
+        logging = Logging(name, _process(name, folder), settings)
+        logging.begin()
+        _RUNNING.setdefault(folder.path, []).append(logging)
+
+
+def _process(name: str, folder: RunFolder) -> subprocess.Popen[str]:
+    with (loggers_folder(folder) / f"{name}.log").open("a", encoding="utf-8") as log:
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "search", "log", str(folder.path), "--to", name, "--piped"],
             stdin=subprocess.PIPE,
             stdout=log,
@@ -127,10 +144,32 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
             start_new_session=True,  # Ctrl-C is for the search, which then tells it
             env=_environment(),
         )
-        log.close()
-        logging = Logging(name, process)
-        logging.say(json.dumps({"by": this_process(), "logger": settings}))
-        _RUNNING.setdefault(folder.path, []).append(logging)
+
+
+@contextmanager
+def _started_again(folder: RunFolder) -> Iterator[None]:
+    """Start those again that are killed, as by the kernel for memory; not those that give up."""
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            for logging in _RUNNING.get(folder.path, []):
+                if (logging.process.poll() or 0) < 0 and logging.num_starts < MOST_STARTS:
+                    logging.process, logging.num_starts = (
+                        _process(logging.name, folder),
+                        logging.num_starts + 1,
+                    )
+                    logging.begin()
+
+    thread = Thread(target=watch, name="loggers", daemon=True)
+    if folder.path in _RUNNING:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _environment() -> dict[str, str]:

@@ -309,7 +309,9 @@ def _finish(
     if stored is not None and coordinator.best is not None:
         stored.bring(coordinator.best.number, coordinator.best.best_virtual_epoch(config.objective.mode))
     summary = summarize(coordinator, folder, config.objective.metric, status, reason, config.objectives or ())
-    summary = dataclasses.replace(summary, of_config=config_digest(config))
+    summary = dataclasses.replace(
+        summary, of_config=config_digest(config), sessions=coordinator.study.session
+    )
     if config.objectives is None:
         audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
         summary = dataclasses.replace(summary, audit=audited)

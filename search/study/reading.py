@@ -21,6 +21,8 @@ class StudyReading(NamedTuple):
     """By their numbers."""
     seconds: float
     """Wall time of all sessions."""
+    session: int
+    """The number of the last one; 0 in a journal of before."""
     storage: BaseStorage
     """Optuna's view of it; only to be read."""
 
@@ -51,7 +53,8 @@ class FollowedStudy:
             records = list(records_of(self._storage))
             studies = self._storage.get_all_studies()[:1]
             seconds = sum(float(study.user_attrs.get(ELAPSED, 0.0)) for study in studies)
-        return StudyReading(records, seconds, self._storage)
+            session = sum(int(study.user_attrs.get(SESSION, {}).get("number", 0)) for study in studies)
+        return StudyReading(records, seconds, session, self._storage)
 
     def writer(self) -> str:
         """The process that has written it last, as its session says: `process 7 on host`; empty if unknown.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from answering_server import answering
+from faulty_runs import Watching
 from in_process import resume_locally, search_locally
 from patience import PATIENCE
 from programs import HELPERS, PROGRAM, run, start, wait_for_line, write_config
@@ -19,6 +20,7 @@ from tiny_tasks import search_config
 
 from search.run import loggers
 from search.run.disk.folder import RunFolder
+from search.run.events import Event
 from search.run.loggers import end_loggers
 from search.run.outcome.summary import Summary
 
@@ -70,6 +72,30 @@ def test_a_logger_that_was_killed_is_told_with_the_command_that_writes_the_rest(
         (line,) = end_loggers(RunFolder(tmp_path / "digits"))
     assert line.startswith("mlflow: not all is written, see ")
     assert line.endswith(f"`tune-search log {tmp_path}/digits --to mlflow` writes the rest")
+
+
+def test_a_logger_that_is_killed_while_the_search_runs_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loggers, "_LOOK_SECONDS", 0.01)
+
+    def kill_first(event: Event) -> None:
+        (logging,) = loggers._RUNNING[tmp_path / "digits"]
+        if logging.num_starts == 1:
+            os.kill(logging.process.pid, signal.SIGKILL)
+            deadline = time.monotonic() + PATIENCE
+            while logging.num_starts == 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    with answering(200) as people:
+        config = search_config(**SMALL, notify=[f"json://127.0.0.1:{people.port}"])
+        search_locally(config, results=tmp_path, reporter=Watching(kill_first))
+        (logging,) = loggers._RUNNING[tmp_path / "digits"]
+        end_loggers(RunFolder(tmp_path / "digits"), wait=False)
+        assert logging.process.wait(PATIENCE) == 0
+        assert logging.num_starts == 2
+    assert "digits: complete" in people.titles
 
 
 def test_the_end_is_told_and_no_file_has_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

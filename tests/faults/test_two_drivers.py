@@ -241,7 +241,7 @@ def test_what_the_file_system_lacks_is_one_line_before_any_trial(
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"{results / 'digits'}: its file system (")
     assert words in line
-    assert line.endswith("or choose another folder with --results")
+    assert line.endswith("or choose a folder elsewhere (--results, --out)")
     assert list((results / "digits").iterdir()) == []
 
 

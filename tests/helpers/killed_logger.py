@@ -32,6 +32,10 @@ def main(number: int, run: str, to: str, address: str | None) -> None:
         from mlflow.tracking import MlflowClient
 
         MlflowClient.log_batch = killing(MlflowClient.log_batch)
+    elif to == "trackio":
+        from trackio import SQLiteStorage
+
+        SQLiteStorage.bulk_log = staticmethod(killing(SQLiteStorage.bulk_log))
     else:
         from wandb.sdk.wandb_run import Run
 

@@ -13,22 +13,26 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
-from listed_runs import asked, begun, own_owner, written_keys
+from listed_runs import asked, begun, own_owner, reading, written_keys
 from run_files import snapshot
 
 import search
 from search.cli.main import cli
+from search.config.stages import open_run
+from search.errors import SearchError
 from search.listing.find import find_runs, size_of
 from search.listing.runs import ListedRun
 from search.listing.show import ShownRun
 from search.listing.state import State
 from search.run.disk import heartbeat, owner
+from search.run.disk.folder import RunFolder
 from search.run.disk.heartbeat import FORGOTTEN_SECONDS, Listener
 from search.run.disk.owner import SILENCE_SECONDS, Owner
 from search.run.outcome.summary import Summary
 from search.screen.columns import terminal_width
 from search.screen.texts.list import runs_text
 from search.study.reading import read_records
+from search.study.study import SearchStudy
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -139,6 +143,28 @@ def test_an_interrupted_and_a_failed_search_are_what_their_summary_says(broken_o
     listed = only(run)
     assert (listed.state.state, listed.state.reason) == (State.FAILED, "no memory")
     assert "run: no memory" in runs_text([listed], run)
+
+
+def test_a_search_that_failed_and_was_killed_when_it_went_on_is_interrupted(run: Path) -> None:
+    file = run / "summary.json"
+    summary = json.loads(file.read_text())
+    assert summary["sessions"] == reading(run).stages[0].study.session == 1
+    file.write_text(json.dumps(summary | {"status": "failed", "reason": "no memory"}))
+    assert only(run).state.state is State.FAILED
+    space = open_run(run / "config.yaml").first.space
+    SearchStudy(run / "study.journal", name="digits", mode="max", space=space, claim=True)
+    listed = only(run)
+    assert (listed.state.state, listed.state.reason) == (
+        State.INTERRUPTED,
+        "it went on after it had failed, and was killed",
+    )
+
+
+def test_a_command_that_works_in_a_folder_does_not_make_its_search_run(run: Path) -> None:
+    with RunFolder(run).owned(doing="clean"):
+        assert only(run).state.state is State.COMPLETE
+        with pytest.raises(SearchError, match="`tune-search clean`, since"):
+            search.resume(run, local=True)
 
 
 def test_a_search_that_was_killed_when_it_went_on_after_its_end_is_interrupted(run: Path) -> None:

@@ -17,10 +17,10 @@ from search.errors import KeyPath, Problem
 from trainables.options import REFERENCE
 from trainables.storage.address import without_password
 
-LoggerName = Literal["mlflow", "wandb"]
+LoggerName = Literal["mlflow", "wandb", "trackio"]
 LOGGERS: tuple[str, ...] = get_args(LoggerName)
 NOTIFY = "notify"
-_PACKAGE = {"mlflow": "mlflow", "wandb": "wandb", NOTIFY: "apprise"}
+_PACKAGE = {"mlflow": "mlflow", "wandb": "wandb", "trackio": "trackio", NOTIFY: "apprise"}
 """What is imported for each; the extra of pyproject.toml has the name of the logger."""
 _TAKE = "as a variable and write ${env:NAME} in its place"
 
@@ -50,13 +50,23 @@ class WandbLogger(Section):
     """offline writes files in RUN/wandb, which `wandb sync` sends (default: WANDB_MODE, or online)."""
 
 
+class TrackioLogger(Section):
+    """Trackio: one run for the search, and a group with it for those of the trials, on this machine."""
+
+    to: Literal["trackio"]
+    """Needs `pip install 'tune-search[trackio]'`."""
+    project: str | None = None
+    """(default: TRACKIO_PROJECT, or tune-search)"""
+
+
 def _named(value: Any) -> Any:
     return {"to": value} if isinstance(value, str) else value
 
 
+AnyLogger = MlflowLogger | WandbLogger | TrackioLogger
 Logger = Annotated[
-    Annotated[MlflowLogger | WandbLogger, Field(discriminator="to")],
-    BeforeValidator(_named, json_schema_input_type=LoggerName | MlflowLogger | WandbLogger),
+    Annotated[AnyLogger, Field(discriminator="to")],
+    BeforeValidator(_named, json_schema_input_type=LoggerName | AnyLogger),
 ]
 On = Literal["end", "failure", "best"]
 
@@ -92,7 +102,7 @@ def loggers_of(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found if "notify" not in raw else {**found, NOTIFY: as_notify(raw["notify"])}
 
 
-def check_loggers(loggers: list[MlflowLogger | WandbLogger], notify: Notify | None) -> Iterator[Problem]:
+def check_loggers(loggers: list[AnyLogger], notify: Notify | None) -> Iterator[Problem]:
     """What keeps them from being written to: a package that is missing, one given twice, a password.
 
     A run's files keep the configuration, so a secret must not be in it.

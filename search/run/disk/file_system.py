@@ -44,7 +44,7 @@ def require_abilities(folder: Path) -> None:
                     raise
                 raise SearchError(
                     f"{folder}: its file system ({file_system_of(folder)}) cannot {ability}: "
-                    f"{error.strerror}; {why}, or choose another folder with --results"
+                    f"{error.strerror}; {why}, or choose a folder elsewhere (--results, --out)"
                 ) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)

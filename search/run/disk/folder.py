@@ -212,7 +212,7 @@ class RunFolder:
         return FileLock(self.path / ".owner.lock", timeout=_PATIENCE, poll_interval=0.01)
 
     @contextmanager
-    def owned(self, say: Callable[[str], None] = _warn) -> Iterator[str | None]:
+    def owned(self, say: Callable[[str], None] = _warn, *, doing: str = "") -> Iterator[str | None]:
         """Own the folder; yields what a previous owner, which died, had written about itself.
 
         The kernel drops the lock with its process, however that ends. Whether an owner on another machine
@@ -220,6 +220,7 @@ class RunFolder:
 
         Args:
             say: called with a line before such a wait.
+            doing: the command that owns it, if that is no search.
 
         Raises:
             SearchError: another search owns it; names its process. Or nothing can be written in the folder,
@@ -243,7 +244,7 @@ class RunFolder:
                 outlast(self.owner_file, lock, say)
                 require_abilities(self.path)
             previous = Owner.read(self.owner_file)
-            with heard_of(self.owner_file):
+            with heard_of(self.owner_file, doing):
                 yield None if previous is None else str(previous)
         finally:
             # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.

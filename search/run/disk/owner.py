@@ -49,11 +49,13 @@ class Owner:
     """The kernel's id of what `pid` counts in: containers of a machine have one each."""
     begun: int = 0
     """When the process began, in ticks since the kernel's own start: a pid is given to others later."""
+    doing: str = ""
+    """The command that works in the folder, such as `clean`; empty for a search."""
 
     @classmethod
-    def here(cls) -> Owner:
+    def here(cls, doing: str = "") -> Owner:
         since, pid = f"{datetime.now(UTC):%F %T} UTC", os.getpid()
-        return cls(pid, socket.gethostname(), since, _boot(), _pids(), _begun(pid))
+        return cls(pid, socket.gethostname(), since, _boot(), _pids(), _begun(pid), doing)
 
     @classmethod
     def read(cls, file: Path) -> Owner | None:
@@ -61,12 +63,13 @@ class Owner:
         try:
             said = json.loads(file.read_bytes())
             known = said.get("boot", ""), said.get("pids", ""), int(said.get("begun", 0))
-            return cls(int(said["pid"]), said["host"], said["since"], *known)
+            return cls(int(said["pid"]), said["host"], said["since"], *known, str(said.get("doing", "")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since}"
+        doing = f", `tune-search {self.doing}`," if self.doing else ""
+        return f"process {self.pid} on {self.host}{doing} since {self.since}"
 
     @property
     def is_elsewhere(self) -> bool:
@@ -192,9 +195,9 @@ def _refusal(file: Path, words: str) -> SearchError:
 
 
 @contextmanager
-def heard_of(file: Path) -> Iterator[None]:
+def heard_of(file: Path, doing: str = "") -> Iterator[None]:
     """Own the file: it says who this is, and is touched every few seconds until the block ends."""
-    me, over = Owner.here(), Event()
+    me, over = Owner.here(doing), Event()
     me.write(file)
 
     def live() -> None:

@@ -121,6 +121,8 @@ class Summary:
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
     of_config: str = ""
     """Digest of the configuration that the search ended with, see `config_digest`; of stages in their own."""
+    sessions: int = 0
+    """How often the search was begun or gone on with by then; of stages together. 0 where it is not known."""
     forecast: dict[str, Any] | None = None
     """Forecast and fact of `seconds`, `trials` and `disk_bytes`, where the search was begun with a plan."""
 
@@ -147,6 +149,7 @@ _OPTIONAL = (
     "budget_spent",
     "audit",
     "of_config",
+    "sessions",
     "forecast",
     "taken_over",
     "over_limit",
@@ -155,6 +158,7 @@ _OPTIONAL = (
 )
 _SUMS = (
     "trials",
+    "sessions",
     "steps",
     "samples",
     "virtual_epochs",
