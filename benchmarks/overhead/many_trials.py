@@ -69,7 +69,7 @@ def contents(run: Path) -> dict[str, float]:
     return {"files": files, "folders": folders, "megabytes": size / 1e6}
 
 
-def watched(process: subprocess.Popen[str], run: Path, num_trials: int) -> Iterator[dict[str, float]]:
+def watched(process: subprocess.Popen[bytes], run: Path, num_trials: int) -> Iterator[dict[str, float]]:
     """What the search is at each mark: trials ended, seconds, memory, and processor seconds of the driver."""
     began, marks = time.monotonic(), [round(mark * num_trials) for mark in _MARKS]
     study = None
@@ -92,7 +92,7 @@ def watched(process: subprocess.Popen[str], run: Path, num_trials: int) -> Itera
 def timed(command: list[str], folder: Path) -> dict[str, float]:
     """Processor and wall seconds of a command that must end with 0."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -112,7 +112,7 @@ def main() -> None:
         command = searched(folder, options.trials)
         began = time.monotonic()
         with (folder / "output.txt").open("w", encoding="utf-8") as output:
-            process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, text=True)
+            process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
             marks = []
             for mark in watched(process, run, options.trials):
                 marks.append(mark)

@@ -7,6 +7,7 @@
 | `class_cache.ENV_VARS_TO_PROPAGATE` without credentials | Tune hands them to every trial in a description that Ray logs with its values | none known |
 | `RayActorManager._actor_task_failed` takes OutOfMemoryError as an actor's death | Tune takes it for an error of its own, and the search would end with one trial | none known |
 | `Trial.run_metadata.checkpoint_manager.checkpoint_config` is set per trial | a trial that has saved already need not be asked to save: half of the time between two short trials | none known |
+| `Trial._default_result_or_future`, and `last_result`, `metric_analysis` and `metric_n_steps` of `Trial.run_metadata`, are emptied when a job has ended | Tune keeps them of every job to the end of the search, and reads them no more: most of what a job leaves in the driver's memory | none known |
 | `TuneController.checkpoint`, `tune.tune.ExperimentAnalysis`, `tuner_internal.ResultGrid` do nothing while a search runs | at the end Tune pickles every job for a restore, and makes a table of each: 40 s after 3,000 trials, and the study on disk is the truth | none known |
 | `ray.init(_temp_dir=, _system_config={"preload_python_modules": ...})` | a session folder that others cannot write in; workers that have imported torch before there is a trial: 2.5 s of each start | none known |
 | `JobConfig._runtime_env_has_working_dir`, `JobConfig(_py_driver_sys_path=)` | in a worker the current folder comes before the installed packages, and a file `torch.py` in it hides the library | none known |
@@ -212,6 +213,14 @@ def _outlive_memory_kills() -> None:
 def save_at_end(trial: Any, *, needed: bool) -> None:
     """Whether Tune asks the trial's process for a checkpoint, which keeps that from its next trial."""
     trial.run_metadata.checkpoint_manager.checkpoint_config.checkpoint_at_end = needed
+
+
+def forget(trial: Any) -> None:
+    """Let go of what Tune keeps of a job that has ended."""
+    trial.run_metadata.last_result = {}
+    trial.run_metadata.metric_analysis = {}
+    trial.run_metadata.metric_n_steps = {}
+    trial._default_result_or_future = None
 
 
 def send_token_if_refused(address: str) -> None:

@@ -6,14 +6,14 @@ import sys
 from rooms import ROOT
 
 PARTS = (
-    "checkpoint",
+    "checkpoints.checkpoint",
     "data.stream",
     "data.virtual_epoch",
     "optim.ema",
     "optim.lr_schedules",
     "optim.optimizers",
     "optim.precision",
-    "trainer",
+    "training.trainer",
 )
 
 

@@ -77,13 +77,13 @@ def test_check_prints_the_plan_within_ten_seconds(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     for text in (
         "miou",
-        "rungs at 1, 3, 9",
+        "rungs at 3, 9",
         "loguniform 0.0001 .. 0.1",
         "2048 samples",
     ):
         assert text in shown.stdout
     (trials,) = re.findall(r"^trials +about (\d+), up to 27 virtual epochs each", shown.stdout, re.MULTILINE)
-    assert 25 <= int(trials) <= 45
+    assert 12 <= int(trials) <= 24
     # Ten seconds where these imports take two: the machine may be as slow as it likes.
     assert checked - imported < 5 * (imported - began)
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())

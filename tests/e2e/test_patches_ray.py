@@ -27,6 +27,7 @@ from search.ray.patches import (
     OUT_OF_MEMORY,
     VITAL,
     HeadLine,
+    forget,
     repair_tune,
     save_at_end,
     trials_take_waiting_workers,
@@ -141,6 +142,18 @@ def test_a_trial_that_is_saved_is_not_asked_to_save() -> None:
     for needed in (False, True):
         save_at_end(trial, needed=needed)
         assert trial.checkpoint_at_end is needed
+
+
+def test_results_of_a_job_that_has_ended_are_let_go() -> None:
+    trial = Trial("trial", stub=True)
+    trial._default_result_or_future = {"pid": 1}
+    trial.update_last_result({"value": 0.5, "training_iteration": 1})
+    assert trial.last_result["value"] == 0.5
+    assert trial.metric_analysis["value"]["max"] == 0.5
+    assert "value" in trial.metric_n_steps
+    forget(trial)
+    assert "value" not in trial.last_result
+    assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})
 
 
 def test_tune_keeps_nothing_of_a_search_and_all_of_what_others_run(tmp_path: Path, ray_session: None) -> None:

@@ -299,7 +299,7 @@ def test_results_of_other_curves_are_dropped(tmp_path: Path, capsys: pytest.Capt
 
 PROGRAMS = """
 efficiency.record_curves efficiency.run efficiency.surrogate loop.accumulation loop.epochs_or_iterations
-loop.run overhead.growth overhead.memory overhead.run overhead.start
+loop.run overhead.growth overhead.many_trials overhead.memory overhead.run overhead.start
 """
 
 

@@ -68,8 +68,8 @@ class Owner:
             return None
 
     def __str__(self) -> str:
-        doing = f", `tune-search {self.doing}`," if self.doing else ""
-        return f"process {self.pid} on {self.host}{doing} since {self.since}"
+        doing = f" ({self.doing})" if self.doing else ""
+        return f"process {self.pid}{doing} on {self.host} since {self.since}"
 
     @property
     def is_elsewhere(self) -> bool:

@@ -24,7 +24,7 @@ from ray.tune.search import Searcher
 
 from search.config.callables import MAIN, is_interactive
 from search.errors import SearchError
-from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
+from search.ray.patches import OUT_OF_MEMORY, forget, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
@@ -70,7 +70,7 @@ def tuner_of(
             name="jobs",
             storage_path=str(jobs.folder.scratch),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
-            callbacks=[HangWatch(running), DeathWatch(death)],
+            callbacks=[HangWatch(running), DeathWatch(death), Forgetting()],
             verbose=0,
             progress_reporter=Unseen(),
         ),
@@ -127,6 +127,25 @@ class DeathWatch(_Stateless, tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if death := self._death():
             raise SearchError(death)
+
+
+class Forgetting(_Stateless, tune.Callback):
+    """Has what Tune keeps of a job go with it: a search has as many as it likes."""
+
+    def __init__(self) -> None:
+        self._ended: list[Trial] = []
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._ended.append(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._ended.append(trial)
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        for trial in self._ended:
+            if trial.is_finished():
+                forget(trial)
+        self._ended = [trial for trial in self._ended if not trial.is_finished()]
 
 
 class StudySearcher(_Stateless, Searcher):
